@@ -1,0 +1,144 @@
+//! Every limit and default, in one place, and the plain options that start from them.
+//!
+//! Each constant is documented where its option is: on [`SessionLayer`](crate::SessionLayer).
+
+use std::time::Duration;
+
+use crate::session::Expiry;
+
+// Ends of a session.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const HALF_OPEN_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+pub(crate) const MAX_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+// Activity.
+/// The touch interval is a tenth of the idle timeout, and at most this.
+pub(crate) const MAX_TOUCH_INTERVAL: Duration = Duration::from_secs(30);
+/// After this time without a request the live part of a session goes, where a shared store keeps the rest.
+pub(crate) const QUIET_AFTER: Duration = Duration::from_secs(30 * 60);
+/// A stream alone keeps its session busy this long after its last byte was taken.
+pub(crate) const STREAM_HOLD: Duration = Duration::from_secs(60 * 60);
+/// Without a request for this long a session counts as idle, and may be evicted.
+pub(crate) const IDLE_AFTER: Duration = Duration::from_secs(300);
+
+// Room.
+pub(crate) const MAX_SESSIONS: usize = 100_000;
+pub(crate) const MAX_SESSIONS_PER_PRINCIPAL: usize = 1_000;
+/// Half-open sessions without a principal take at most this part of the cap: one fourth.
+pub(crate) const HALF_OPEN_SHARE: usize = 4;
+/// A half-open session younger than this is never evicted: its client may be on the way.
+pub(crate) const HALF_OPEN_GRACE: Duration = Duration::from_secs(10);
+/// How many sessions eviction looks at.
+pub(crate) const EVICTION_SAMPLE: usize = 64;
+pub(crate) const MEMORY_STORE_BYTES: usize = 1 << 30;
+pub(crate) const MAX_VALUES_BYTES: usize = 64 << 10;
+/// Handshakes kept once for all sessions that share them; further ones are kept per session.
+pub(crate) const SHARED_HANDSHAKES: usize = 1024;
+
+// Bodies, in bytes.
+pub(crate) const MAX_INITIALIZE_BODY: usize = 64 << 10;
+pub(crate) const MAX_INITIALIZE_PARAMS: usize = 16 << 10;
+pub(crate) const MAX_INITIALIZE_ANSWER: usize = 1 << 20;
+/// A body read to apply the wire rules inside a session (strict bodies).
+pub(crate) const MAX_STRICT_BODY: usize = 4 << 20;
+/// A body looked at in a half-open session.
+pub(crate) const MAX_HALF_OPEN_BODY: u64 = 1 << 10;
+/// All bodies being read, together.
+pub(crate) const MAX_BODIES: usize = 256 << 20;
+/// The answer to a gRPC call that begins a session.
+pub(crate) const MAX_GRPC_ANSWER: usize = 64 << 10;
+
+// Waiting.
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// For a body that is read only to echo its id in an error.
+pub(crate) const ECHO_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const INITIALIZE_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const GRPC_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+// Things under way at once.
+pub(crate) const MAX_INITIALIZES: usize = 1024;
+pub(crate) const MAX_CLOSERS: usize = 64;
+pub(crate) const MAX_TOUCHES: usize = 16;
+
+// Clean-up.
+pub(crate) const CLEAN_UP_BATCH: usize = 1_000;
+
+// Values: how often a write is tried when others write too, and how long it waits between, at most.
+pub(crate) const WRITE_ATTEMPTS: u32 = 64;
+pub(crate) const WRITE_BACKOFF: Duration = Duration::from_millis(50);
+
+/// What to do with an initialize when there is no room.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// Make room by ending a session that nobody uses; 503 if there is none.
+    #[default]
+    Evict,
+    /// Answer 503.
+    Reject,
+}
+
+/// The options that are plain values; the layer's `with_` methods set them.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) expiry: Expiry,
+    pub(crate) touch_interval: Option<Duration>,
+    pub(crate) freshness: Duration,
+    pub(crate) max_sessions: usize,
+    pub(crate) max_sessions_per_principal: usize,
+    pub(crate) max_half_open: Option<usize>,
+    pub(crate) when_full: WhenFull,
+    pub(crate) max_values_bytes: usize,
+    pub(crate) max_initialize_body: usize,
+    pub(crate) max_initialize_params: usize,
+    pub(crate) max_initialize_answer: usize,
+    pub(crate) max_strict_body: usize,
+    pub(crate) body_timeout: Duration,
+    pub(crate) initialize_timeout: Duration,
+    pub(crate) store_timeout: Duration,
+}
+
+impl Config {
+    /// How often, at most, one instance tells the store that a session is in use.
+    pub(crate) fn touch_interval(&self) -> Duration {
+        let derived = self
+            .expiry
+            .idle
+            .map_or(MAX_TOUCH_INTERVAL, |idle| MAX_TOUCH_INTERVAL.min(idle / 10));
+        self.touch_interval.unwrap_or(derived)
+    }
+
+    /// How many half-open sessions without a principal there may be.
+    pub(crate) fn max_half_open(&self) -> usize {
+        self.max_half_open
+            .unwrap_or((self.max_sessions / HALF_OPEN_SHARE).max(1))
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            expiry: Expiry {
+                idle: Some(IDLE_TIMEOUT),
+                half_open: Some(HALF_OPEN_TIMEOUT),
+                absolute: Some(MAX_LIFETIME),
+            },
+            touch_interval: None,
+            freshness: Duration::ZERO,
+            max_sessions: MAX_SESSIONS,
+            max_sessions_per_principal: MAX_SESSIONS_PER_PRINCIPAL,
+            max_half_open: None,
+            when_full: WhenFull::default(),
+            max_values_bytes: MAX_VALUES_BYTES,
+            max_initialize_body: MAX_INITIALIZE_BODY,
+            max_initialize_params: MAX_INITIALIZE_PARAMS,
+            max_initialize_answer: MAX_INITIALIZE_ANSWER,
+            max_strict_body: MAX_STRICT_BODY,
+            body_timeout: BODY_TIMEOUT,
+            initialize_timeout: INITIALIZE_TIMEOUT,
+            store_timeout: STORE_TIMEOUT,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What keeps a session busy: running requests and open streams.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::live::LiveSession;
+
+/// How many requests and streams use a session, and whether it takes more.
+///
+/// One word, so that "nobody uses it" and "nobody may use it from now on" are one step: an eviction never meets a
+/// request half-way.
+#[derive(Debug, Default)]
+pub(super) struct Uses(AtomicU64);
+
+const CLOSED: u64 = 1 << 63;
+const STREAM: u64 = 1 << 32;
+const REQUEST: u64 = 1;
+
+impl Uses {
+    pub(super) fn requests(&self) -> u64 {
+        self.0.load(Ordering::Acquire) & (STREAM - 1)
+    }
+
+    pub(super) fn streams(&self) -> u64 {
+        (self.0.load(Ordering::Acquire) & !CLOSED) / STREAM
+    }
+
+    pub(super) fn are_closed(&self) -> bool {
+        self.0.load(Ordering::Acquire) & CLOSED != 0
+    }
+
+    /// Takes no more uses; says whether it took some until now.
+    pub(super) fn close(&self) -> bool {
+        self.0.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED == 0
+    }
+
+    /// Takes no more uses if there are none now.
+    pub(super) fn close_if_unused(&self) -> bool {
+        self.0
+            .compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+}
+
+/// How a session is used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Use {
+    /// A request runs, from its arrival to the last byte of its answer.
+    Request,
+    /// A stream that the client opened with GET.
+    Stream,
+}
+
+impl Use {
+    fn unit(self) -> u64 {
+        match self {
+            Self::Request => REQUEST,
+            Self::Stream => STREAM,
+        }
+    }
+}
+
+/// Holds a session busy until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Busy {
+    session: Arc<LiveSession>,
+    kind: Use,
+    waited: bool,
+}
+
+impl Busy {
+    /// Holds `session` busy; `None` if it has ended.
+    pub(crate) fn begin(session: Arc<LiveSession>, kind: Use) -> Option<Self> {
+        if session.uses.0.fetch_add(kind.unit(), Ordering::AcqRel) & CLOSED != 0 {
+            session.uses.0.fetch_sub(kind.unit(), Ordering::AcqRel);
+            return None;
+        }
+        Some(Self {
+            session,
+            kind,
+            waited: false,
+        })
+    }
+
+    pub(crate) fn session(&self) -> &Arc<LiveSession> {
+        &self.session
+    }
+
+    pub(crate) fn kind(&self) -> Use {
+        self.kind
+    }
+
+    /// Notes that time has passed: the session is seen again at the end. A request that never waits ends in the
+    /// moment in which it began, and need not read the clock twice.
+    pub(crate) fn wait(&mut self) {
+        self.waited = true;
+    }
+
+    /// Notes that the client took bytes of a stream.
+    pub(crate) fn see(&self) {
+        self.session.see(self.session.core().now());
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if self.waited {
+            self.see();
+        }
+        self.session
+            .uses
+            .0
+            .fetch_sub(self.kind.unit(), Ordering::AcqRel);
+    }
+}

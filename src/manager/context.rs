@@ -1,0 +1,454 @@
+//! The handle that handlers use.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::live::{LiveSession, flag};
+use super::pending::Pending;
+use super::writing::{SessionError, check_size};
+use super::{EndReason, SessionManager};
+use crate::protocol::ProtocolVersion;
+use crate::session::{
+    ClientInfo, Fingerprint, Handshake, InvalidTransition, Principal, SessionId, SessionState,
+    Timestamp, Values,
+};
+use crate::store::StoreErrorKind;
+
+/// The session of a request: the layer puts one into the extensions of each request that has a session.
+///
+/// Cheap to clone, and usable after the answer has begun and in tasks of its own. What is written goes to the store at
+/// once, and later requests of the same session see it, on any instance that shares the store.
+///
+/// A session says who *began* it. Whether the present caller may do a thing is decided from the present request, by
+/// your authentication: sessions must not be used for it (2025-11-25, security best practices).
+///
+/// # Limits
+///
+/// All values of a session together take at most 64 KiB
+/// ([`SessionLayer::with_max_values_bytes`](crate::SessionLayer::with_max_values_bytes)).
+///
+/// # Examples
+///
+/// ```
+/// use tower_mcp_session::{SessionContext, SessionError};
+///
+/// async fn next_number(session: SessionContext) -> Result<u64, SessionError> {
+///     session.update("count", |count: Option<u64>| count.unwrap_or(0) + 1).await
+/// }
+/// ```
+#[derive(Clone)]
+pub struct SessionContext(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Live(Arc<LiveSession>),
+    Pending(Arc<Pending>),
+}
+
+/// What a [`SessionContext`] stands for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Scope {
+    /// A session: all requests with one `Mcp-Session-Id`.
+    Session,
+    /// An initialize whose session has not begun yet, and will not if it fails. It has no id, and what is written
+    /// becomes part of the session when it begins.
+    Initialize,
+}
+
+impl SessionContext {
+    pub(crate) fn live(session: Arc<LiveSession>) -> Self {
+        Self(Kind::Live(session))
+    }
+
+    pub(crate) fn pending(pending: Arc<Pending>) -> Self {
+        Self(Kind::Pending(pending))
+    }
+
+    /// What this context stands for now.
+    pub fn scope(&self) -> Scope {
+        match self.session() {
+            Some(_) => Scope::Session,
+            None => Scope::Initialize,
+        }
+    }
+
+    /// The id that the client holds; `None` as long as there is no session.
+    ///
+    /// # Security
+    ///
+    /// The id is a secret of the client. For logs there is [`SessionContext::fingerprint`].
+    pub fn id(&self) -> Option<SessionId> {
+        self.session().map(|session| session.id().clone())
+    }
+
+    /// A short digest of the id, for logs.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.session().map(|session| session.id().fingerprint())
+    }
+
+    /// What the client says it is, which it may change at will.
+    pub fn client_info(&self) -> Option<ClientInfo> {
+        self.with_handshake(Handshake::client_info)
+    }
+
+    /// The capabilities that the client named at initialize, as JSON.
+    pub fn capabilities(&self) -> Option<Value> {
+        self.with_handshake(Handshake::capabilities)
+    }
+
+    /// The params of the client's initialize as JSON text, without `_meta`.
+    pub fn initialize_params(&self) -> Box<RawValue> {
+        self.with_handshake(|handshake| handshake.params().to_owned())
+    }
+
+    /// The negotiated version: that of the server's answer. `None` before there is one.
+    pub fn protocol_version(&self) -> Option<ProtocolVersion> {
+        self.session()
+            .map(|session| session.record().handshake().version())
+    }
+
+    /// Who began the session, if the layer knows principals
+    /// ([`SessionLayer::with_principal`](crate::SessionLayer::with_principal)).
+    pub fn principal(&self) -> Option<Principal> {
+        match &self.0 {
+            Kind::Live(session) => session.principal(),
+            Kind::Pending(pending) => pending.principal.clone(),
+        }
+    }
+
+    /// When the session began.
+    pub fn created(&self) -> Option<Timestamp> {
+        self.session().map(|session| session.record().created())
+    }
+
+    /// When the session was last used, as far as this instance knows; exact to a second.
+    pub fn last_activity(&self) -> Option<Timestamp> {
+        self.session().map(|session| session.last_seen())
+    }
+
+    /// When the session ends if it is not used again; [`Timestamp::NEVER`] if it does not.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        let session = self.session()?;
+        let idle = session
+            .core()
+            .idle_deadline(session.last_seen(), session.has(flag::HALF_OPEN));
+        Some(idle.min(session.record().absolute_end()))
+    }
+
+    /// Where the session stands. Before it begins it is active.
+    pub fn state(&self) -> SessionState {
+        self.session().map_or(SessionState::Active, |session| {
+            session.state(session.core().now())
+        })
+    }
+
+    /// Whether this instance took the session over from the store, in place of having begun it.
+    pub fn is_restored(&self) -> bool {
+        self.session()
+            .is_some_and(|session| session.has(flag::RESTORED))
+    }
+
+    /// Whether the session has ended, as far as this instance knows.
+    pub fn has_ended(&self) -> bool {
+        match &self.0 {
+            Kind::Live(session) => session.has_ended() || session.is_gone(),
+            Kind::Pending(pending) => match pending.session() {
+                Some(session) => session.has_ended() || session.is_gone(),
+                None => pending.failed.is_cancelled(),
+            },
+        }
+    }
+
+    /// Waits for the end of the session: DELETE, expiry, eviction, [`SessionContext::end`], or an initialize that
+    /// fails. Work that belongs to a session selects on it.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again at any time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_mcp_session::SessionContext;
+    ///
+    /// async fn watch_a_file(session: SessionContext) {
+    ///     tokio::select! {
+    ///         () = session.cancelled() => {}
+    ///         () = std::future::pending() => {}
+    ///     }
+    /// }
+    /// ```
+    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
+        let kind = self.0.clone();
+        async move {
+            let session = match kind {
+                Kind::Live(session) => session,
+                Kind::Pending(pending) => match pending.outcome().await {
+                    Some(session) => session,
+                    None => return,
+                },
+            };
+            // The token alone: waiting must not keep a session's memory.
+            let ended = session.ended();
+            drop(session);
+            ended.cancelled_owned().await;
+        }
+    }
+
+    /// Ends the session, on every instance that shares the store. Its next request is answered 404.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Store`] if the store did not do it; nothing has changed then. Before the session has begun
+    /// [`StoreErrorKind::Unsupported`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the session may or may not have ended.
+    pub async fn end(&self) -> Result<(), SessionError> {
+        let session = self.session().ok_or(StoreErrorKind::Unsupported)?;
+        let shared = session
+            .home
+            .shared
+            .upgrade()
+            .ok_or(StoreErrorKind::Unavailable)?;
+        let manager = SessionManager {
+            core: Arc::clone(session.core()),
+            shared,
+        };
+        manager.terminate(&session, EndReason::Deleted).await?;
+        Ok(())
+    }
+
+    /// Suspends the session: its requests are answered 503 until it is resumed, its record is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::State`] if it is suspended or has ended; [`SessionError::Store`] if the store did not do it.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the session may or may not have been suspended.
+    pub async fn suspend(&self) -> Result<(), SessionError> {
+        self.set_suspended(true).await
+    }
+
+    /// Resumes a suspended session.
+    ///
+    /// # Errors
+    ///
+    /// As for [`SessionContext::suspend`], if it is *not* suspended.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the session may or may not have been resumed.
+    pub async fn resume(&self) -> Result<(), SessionError> {
+        self.set_suspended(false).await
+    }
+
+    async fn set_suspended(&self, suspend: bool) -> Result<(), SessionError> {
+        let session = self.session().ok_or(StoreErrorKind::Unsupported)?;
+        let to = if suspend {
+            SessionState::Suspended
+        } else {
+            SessionState::Active
+        };
+        session
+            .write(|record| {
+                let from = if record.suspended() {
+                    SessionState::Suspended
+                } else {
+                    SessionState::Active
+                };
+                if !from.may_become(to) {
+                    return Err(InvalidTransition { from, to }.into());
+                }
+                Ok((Some(record.clone().with_suspended(suspend)), ()))
+            })
+            .await
+    }
+
+    /// The value called `name`; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Values`] if it is not a `T`; [`SessionError::Store`] if the store could not be asked, or the
+    /// session has ended.
+    pub async fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, SessionError> {
+        Ok(self.values().await?.get(name)?)
+    }
+
+    /// The value called `name`, or `default` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`SessionContext::get`].
+    pub async fn get_or<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        default: T,
+    ) -> Result<T, SessionError> {
+        Ok(self.get(name).await?.unwrap_or(default))
+    }
+
+    /// All values, as they are now.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Store`] if the store could not be asked, or the session has ended.
+    pub async fn values(&self) -> Result<Values, SessionError> {
+        if let Kind::Pending(pending) = &self.0
+            && let Some(values) = pending.staged(|values| values.clone())
+        {
+            return Ok(values);
+        }
+        Ok(self.begun().await?.current_record().await?.values().clone())
+    }
+
+    /// Stores `value` under `name`, in place of what was there.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::TooLarge`] over the limit, [`SessionError::Values`] if `value` cannot be written as JSON,
+    /// [`SessionError::Store`] if the store did not do it.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the value may or may not have been stored.
+    pub async fn insert<T: Serialize + Sync + ?Sized>(
+        &self,
+        name: &str,
+        value: &T,
+    ) -> Result<(), SessionError> {
+        self.change(|values| Ok(values.insert(name, value)?)).await
+    }
+
+    /// Removes the value called `name`; says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Store`] if the store did not do it.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the value may or may not have been removed.
+    pub async fn remove(&self, name: &str) -> Result<bool, SessionError> {
+        self.change(|values| Ok(values.remove(name))).await
+    }
+
+    /// Stores all of `values` in one step: all are seen, or none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`SessionContext::insert`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, all or none may have been stored.
+    pub async fn extend(&self, values: &Values) -> Result<(), SessionError> {
+        self.change(|own| {
+            own.extend(values);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes all values.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Store`] if the store did not do it.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the values may or may not have been removed.
+    pub async fn clear(&self) -> Result<(), SessionError> {
+        self.change(|values| {
+            values.clear();
+            Ok(())
+        })
+        .await
+    }
+
+    /// Changes the value called `name` by `change`, which gets the present one and gives the next; returns that.
+    ///
+    /// When somebody else changed the session meanwhile, here or on another instance, `change` is asked again with
+    /// what is there then: no update is lost.
+    ///
+    /// # Errors
+    ///
+    /// As for [`SessionContext::insert`]; [`StoreErrorKind::Conflict`] if others were faster 64 times in a row.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the change may or may not have been made.
+    pub async fn update<T, F>(&self, name: &str, mut change: F) -> Result<T, SessionError>
+    where
+        T: Serialize + DeserializeOwned,
+        F: FnMut(Option<T>) -> T,
+    {
+        self.change(|values| {
+            let next = change(values.get(name)?);
+            values.insert(name, &next)?;
+            Ok(next)
+        })
+        .await
+    }
+
+    async fn change<T>(
+        &self,
+        mut change: impl FnMut(&mut Values) -> Result<T, SessionError>,
+    ) -> Result<T, SessionError> {
+        if let Kind::Pending(pending) = &self.0
+            && let Some(result) = pending.staged(|staged| {
+                let mut values = staged.clone();
+                let result = change(&mut values)?;
+                check_size(&values, pending.core.config.max_values_bytes)?;
+                *staged = values;
+                Ok(result)
+            })
+        {
+            return result;
+        }
+        self.begun().await?.write_values(change).await
+    }
+
+    /// The session, if there is one by now.
+    fn session(&self) -> Option<Arc<LiveSession>> {
+        match &self.0 {
+            Kind::Live(session) => Some(Arc::clone(session)),
+            Kind::Pending(pending) => pending.session(),
+        }
+    }
+
+    /// The session, once it is known whether there is one.
+    async fn begun(&self) -> Result<Arc<LiveSession>, SessionError> {
+        match &self.0 {
+            Kind::Live(session) => Ok(Arc::clone(session)),
+            Kind::Pending(pending) => Ok(pending.outcome().await.ok_or(StoreErrorKind::Gone)?),
+        }
+    }
+
+    fn with_handshake<R>(&self, f: impl FnOnce(&Handshake) -> R) -> R {
+        match &self.0 {
+            Kind::Live(session) => f(session.record().handshake()),
+            Kind::Pending(pending) => f(&pending.asked),
+        }
+    }
+}
+
+impl fmt::Debug for SessionContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionContext")
+            .field("session", &self.fingerprint())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,94 @@
+//! The store behind a time limit, with the clock and the options: what a session needs of its manager.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::session::{NewSession, SessionId, SessionKey, SessionRecord, Timestamp};
+use crate::store::{Capabilities, Revision, SessionStore, StoreError, StoreErrorKind, Stored};
+
+/// Store, clock and options of a layer. Options are set before the first request; a clone whose options are changed
+/// later has them for itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Core {
+    pub(crate) store: Arc<dyn SessionStore>,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) config: Config,
+}
+
+impl Core {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// When a session that is used now ends for want of use.
+    pub(crate) fn idle_deadline(&self, now: Timestamp, half_open: bool) -> Timestamp {
+        self.config.expiry.idle_deadline(now, half_open)
+    }
+
+    pub(super) async fn create(
+        &self,
+        candidate: &SessionId,
+        new: NewSession,
+    ) -> Result<Stored, StoreError> {
+        self.limited(self.store.create(candidate, new)).await
+    }
+
+    pub(super) async fn load(
+        &self,
+        audience: &str,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<Stored>, StoreError> {
+        self.limited(self.store.load(audience, id, now)).await
+    }
+
+    pub(super) async fn save(
+        &self,
+        key: &SessionKey,
+        record: Arc<SessionRecord>,
+        expected: Revision,
+    ) -> Result<Revision, StoreError> {
+        self.limited(self.store.save(key, record, expected)).await
+    }
+
+    pub(super) async fn touch(
+        &self,
+        key: &SessionKey,
+        now: Timestamp,
+        idle_deadline: Option<Timestamp>,
+    ) -> Result<Option<Revision>, StoreError> {
+        let idle_deadline = idle_deadline.filter(|_| self.capabilities.idle_expiry);
+        self.limited(self.store.touch(key, now, idle_deadline))
+            .await
+    }
+
+    pub(super) async fn delete(
+        &self,
+        key: &SessionKey,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.limited(self.store.delete(key, now)).await
+    }
+
+    pub(super) async fn delete_expired(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<SessionKey>, StoreError> {
+        self.limited(self.store.delete_expired(now, limit)).await
+    }
+
+    /// A call that takes too long may still happen: it is not tried again.
+    async fn limited<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(self.config.store_timeout, call).await {
+            Ok(answer) => answer,
+            Err(_) => Err(StoreErrorKind::OutcomeUnknown.into()),
+        }
+    }
+}

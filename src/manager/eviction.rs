@@ -1,0 +1,133 @@
+//! Making room: which session goes when a cap is reached.
+//!
+//! A flood of initializes fills its own part of the cap and evicts its own: half-open sessions are limited apart and
+//! go first, and nobody's session that was used a moment ago goes at all.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::admission::{Admission, Cap, Reservation};
+use super::live::{LiveSession, flag};
+use super::{EndReason, SessionManager};
+use crate::clock;
+use crate::config::{self, WhenFull};
+use crate::session::{OwnerTag, Timestamp};
+use crate::sharded::Sharded;
+
+/// No room for another session, and nothing that may be evicted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Full;
+
+impl SessionManager {
+    /// Room for a new session of `owner`, made if need be.
+    pub(crate) async fn admit(
+        &self,
+        owner: Option<OwnerTag>,
+        half_open: bool,
+    ) -> Result<Reservation, Full> {
+        for _ in 0..ATTEMPTS {
+            let cap = match Admission::reserve(&self.shared, owner, half_open, &self.core.config) {
+                Ok(room) => return Ok(room),
+                Err(cap) => cap,
+            };
+            if self.core.config.when_full == WhenFull::Reject {
+                return Err(Full);
+            }
+            let victim = self.victim(cap, owner.as_ref()).ok_or(Full)?;
+            self.evict(&victim).await?;
+        }
+        Err(Full)
+    }
+
+    /// Ends a session that nobody uses. In a shared store it stays alive and comes back when it is needed.
+    async fn evict(&self, session: &Arc<LiveSession>) -> Result<(), Full> {
+        // A store that cannot delete keeps its sessions whatever happens here.
+        if self.core.capabilities.shared || !self.core.capabilities.delete {
+            self.detach(session);
+            return Ok(());
+        }
+        if !session.uses.close_if_unused() {
+            return Ok(());
+        }
+        // If the store fails the session is gone here all the same, and expires there: it is in nobody's way.
+        let deleted = self.core.delete(&session.key(), self.core.now()).await;
+        self.end_here(session, EndReason::Evicted);
+        deleted.map(|_| ()).map_err(|_| Full)
+    }
+
+    /// Drops the live part of a session that nobody uses, and nothing else.
+    pub(super) fn detach(&self, session: &Arc<LiveSession>) {
+        if session.set(flag::DETACHED) && !session.uses.close_if_unused() {
+            session.clear(flag::DETACHED);
+        } else {
+            self.remove(session);
+        }
+    }
+
+    fn victim(&self, cap: Cap, owner: Option<&OwnerTag>) -> Option<Arc<LiveSession>> {
+        let now = self.core.now();
+        match (cap, owner) {
+            (Cap::HalfOpen, _) => self.stale_half_open(now),
+            (Cap::Principal, Some(owner)) => oldest_of(self.shared.admission.live_of(owner), now),
+            (Cap::Sessions | Cap::Principal, _) => self
+                .stale_half_open(now)
+                .or_else(|| self.idle_of_a_sample(now)),
+        }
+    }
+
+    fn stale_half_open(&self, now: Timestamp) -> Option<Arc<LiveSession>> {
+        self.shared
+            .admission
+            .oldest_half_open()
+            .filter(|session| is_stale_half_open(session, now))
+    }
+
+    /// Of a sample of idle sessions, the oldest of the owner with most sessions.
+    fn idle_of_a_sample(&self, now: Timestamp) -> Option<Arc<LiveSession>> {
+        let mut sample = Vec::with_capacity(config::EVICTION_SAMPLE);
+        let start = clock::spread(Sharded::<Arc<LiveSession>>::SHARDS as u64) as usize;
+        for part in 0..Sharded::<Arc<LiveSession>>::SHARDS {
+            self.shared.table.for_each(
+                (start + part) % Sharded::<Arc<LiveSession>>::SHARDS,
+                |session| {
+                    if sample.len() < config::EVICTION_SAMPLE && is_idle(session, now) {
+                        sample.push(Arc::clone(session));
+                    }
+                },
+            );
+            if sample.len() >= config::EVICTION_SAMPLE {
+                break;
+            }
+        }
+        let mut counts = HashMap::<_, _, foldhash::fast::RandomState>::default();
+        for session in &sample {
+            let owner = session.group();
+            counts
+                .entry(owner)
+                .or_insert_with(|| self.shared.admission.sessions_of(owner.as_ref()));
+        }
+        let most = counts.values().copied().max()?;
+        sample.retain(|session| counts.get(&session.group()) == Some(&most));
+        sample.into_iter().min_by_key(|session| session.last_seen())
+    }
+}
+
+/// Of one owner's sessions: a stale half-open one, or the one that has been idle for longest.
+fn oldest_of(sessions: Vec<Arc<LiveSession>>, now: Timestamp) -> Option<Arc<LiveSession>> {
+    sessions
+        .into_iter()
+        .filter(|session| is_stale_half_open(session, now) || is_idle(session, now))
+        .min_by_key(|session| (!session.has(flag::HALF_OPEN), session.last_seen()))
+}
+
+fn is_stale_half_open(session: &LiveSession, now: Timestamp) -> bool {
+    session.has(flag::HALF_OPEN) && now.since(session.record().created()) > config::HALF_OPEN_GRACE
+}
+
+fn is_idle(session: &LiveSession, now: Timestamp) -> bool {
+    !session.is_busy(now) && now.since(session.last_seen()) > config::IDLE_AFTER
+}
+
+/// A victim that is used at the last moment is left alone, and another one looked for.
+const ATTEMPTS: usize = 4;

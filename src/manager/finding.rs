@@ -1,0 +1,178 @@
+//! Finding the session of an id: here, or in the store.
+
+use std::sync::Arc;
+
+use tracing::debug;
+
+use super::live::{LiveSession, flag};
+use super::{EndReason, SessionManager};
+use crate::session::{OwnerTag, Principal, SessionId, Timestamp};
+use crate::store::{StoreError, StoreErrorKind, Stored};
+
+impl SessionManager {
+    /// The session `id` if this instance holds it: one look-up, nothing asked.
+    pub(crate) fn live(&self, id: &SessionId) -> Option<Arc<LiveSession>> {
+        self.shared.table.get(id)
+    }
+
+    /// The session `id` of `audience` if it is alive and belongs to `principal`, asking the store where needed.
+    ///
+    /// Unknown, expired, ended and foreign are all `None`: nobody can tell them apart (promise 6).
+    pub(crate) async fn find(
+        &self,
+        audience: &Arc<str>,
+        id: &SessionId,
+        principal: Option<&Principal>,
+    ) -> Result<Option<Arc<LiveSession>>, StoreError> {
+        match self.live(id) {
+            Some(session)
+                if session.audience() != &**audience || !session.belongs_to(principal) =>
+            {
+                Ok(None)
+            }
+            Some(session) => self.ask(session).await,
+            None => self.take_over(audience, id, principal).await,
+        }
+    }
+
+    /// Asks the store about a session that is held here; `None` if it is over.
+    async fn ask(&self, session: Arc<LiveSession>) -> Result<Option<Arc<LiveSession>>, StoreError> {
+        if session.uses.are_closed() {
+            return Ok(None);
+        }
+        let now = self.core.now();
+        if !self.touch(&session, now).await? {
+            self.end_here(&session, EndReason::Expired);
+            return Ok(None);
+        }
+        Ok(Some(session))
+    }
+
+    /// Tells the store that the session is used at `now`, and takes over what it has; says whether it is alive.
+    pub(super) async fn touch(
+        &self,
+        session: &Arc<LiveSession>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let key = session.key();
+        let half_open = session.has(flag::HALF_OPEN);
+        let busy = session.is_busy(now);
+        let known_end = self.core.idle_deadline(session.touched_at(), half_open);
+        if now >= known_end && (busy || session.is_untold()) {
+            // What the store was not told in time still counts: a session in use does not end because nobody wrote
+            // it down. It was in use at `seen`, when the store still had it.
+            let (seen, used) = if busy {
+                (session.touched_at(), now)
+            } else {
+                (session.last_seen(), session.last_seen())
+            };
+            self.core
+                .touch(&key, seen, Some(self.core.idle_deadline(used, half_open)))
+                .await?;
+        }
+        let deadline = self.core.idle_deadline(now, half_open);
+        let Some(revision) = self.core.touch(&key, now, Some(deadline)).await? else {
+            return Ok(false);
+        };
+        session.set_touched(now);
+        if session.revision_is(revision) {
+            return Ok(true);
+        }
+        self.reload(session, now).await
+    }
+
+    /// Notes that a request of the session came, and whether it finished the handshake.
+    pub(crate) async fn note_use(
+        &self,
+        session: &Arc<LiveSession>,
+        initialized: bool,
+    ) -> Result<(), StoreError> {
+        if session.has(flag::HALF_OPEN) {
+            let now = self.core.now();
+            let deadline = self.core.idle_deadline(now, false);
+            if self
+                .core
+                .touch(&session.key(), now, Some(deadline))
+                .await?
+                .is_none()
+            {
+                return Err(StoreErrorKind::Gone.into());
+            }
+            session.set_touched(now);
+            self.shared.admission.opened(session);
+        }
+        if initialized && session.has(flag::UNINITIALIZED) && self.core.capabilities.save {
+            session.write_initialized().await?;
+        }
+        session.clear(if initialized { flag::UNINITIALIZED } else { 0 });
+        Ok(())
+    }
+
+    /// Reads the record again; says whether the session is alive.
+    pub(super) async fn reload(
+        &self,
+        session: &Arc<LiveSession>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let Some(stored) = self
+            .core
+            .load(session.audience(), session.id(), now)
+            .await?
+        else {
+            return Ok(false);
+        };
+        session.replace(stored.record, stored.revision, None);
+        Ok(true)
+    }
+
+    /// Makes a session live that only the store knows.
+    async fn take_over(
+        &self,
+        audience: &Arc<str>,
+        id: &SessionId,
+        principal: Option<&Principal>,
+    ) -> Result<Option<Arc<LiveSession>>, StoreError> {
+        if !self.core.capabilities.ids.fits(id) {
+            return Ok(None);
+        }
+        let now = self.core.now();
+        let Some(stored) = self.core.load(audience, id, now).await? else {
+            return Ok(None);
+        };
+        // An inner id means nothing to an inner service that did not mint it.
+        if !self.may_take_over(&stored, principal) || stored.record.mapped() {
+            return Ok(None);
+        }
+        let room = self.admit(principal.map(OwnerTag::of), false).await;
+        let room = room.map_err(|_| {
+            StoreError::new(StoreErrorKind::Unavailable, "no room for another session")
+        })?;
+        let handshake = self.shared_handshake(Arc::clone(stored.record.handshake()));
+        let mut stored = stored;
+        stored.record = Arc::new((*stored.record).clone().with_handshake(handshake));
+        let session = Arc::new(LiveSession::new(
+            self.home(audience),
+            stored,
+            flag::RESTORED,
+            now,
+        ));
+        session.set_principal(principal.cloned());
+        match self.shared.table.insert_if(Arc::clone(&session), || true) {
+            Ok(()) => room.seat(&session),
+            // Another request was faster: its session is the one.
+            Err(_) => return self.live(id).map_or(Ok(None), |session| Ok(Some(session))),
+        }
+        debug!(session = %id.fingerprint(), "session restored");
+        self.ask(session).await
+    }
+
+    fn may_take_over(&self, stored: &Stored, principal: Option<&Principal>) -> bool {
+        match (stored.record.owner(), principal) {
+            (None, None) => true,
+            (Some(owner), Some(principal)) => {
+                *owner == self.core.store.owner_tag(&stored.id, principal)
+            }
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Background work of one instance: it tells the store which sessions are in use, drops what is over, cleans up.
+//!
+//! Nothing depends on it for correctness: a session that has expired is refused whether or not somebody removed it.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use tracing::warn;
+
+use super::core::Core;
+use super::live::LiveSession;
+use super::{EndReason, SessionManager, Shared};
+use crate::clock;
+use crate::config;
+use crate::session::Timestamp;
+use crate::sharded::Sharded;
+use crate::store::StoreError;
+
+/// Marks the keeper as running until its task ends, by whatever way: a runtime that is dropped drops its tasks.
+struct Running(Weak<Shared>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.keeper.store(false, Ordering::Release);
+        }
+    }
+}
+
+impl SessionManager {
+    /// Starts the keeper unless one runs. Called for each request: one load when it does.
+    pub(crate) fn keep(&self) {
+        if self.shared.keeper.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        if !self.shared.keeper.swap(true, Ordering::AcqRel) {
+            let running = Running(Arc::downgrade(&self.shared));
+            // It ends by itself when the last layer and service are gone.
+            drop(runtime.spawn(run(Arc::clone(&self.core), running)));
+        }
+    }
+
+    /// One round of the keeper.
+    pub(crate) async fn clean_up(&self) -> Result<(), StoreError> {
+        self.look_through().await;
+        self.shared.admission.tidy();
+        loop {
+            let now = self.core.now();
+            let removed = self
+                .core
+                .delete_expired(now, config::CLEAN_UP_BATCH)
+                .await?;
+            if removed.len() < config::CLEAN_UP_BATCH {
+                return Ok(());
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Looks at each live session: tells the store of those in use, drops those that are over or long quiet.
+    async fn look_through(&self) {
+        for part in 0..Sharded::<Arc<LiveSession>>::SHARDS {
+            let now = self.core.now();
+            let mut due = Vec::new();
+            self.shared.table.for_each(part, |session| {
+                if needs_care(session, now) {
+                    due.push(Arc::clone(session));
+                }
+            });
+            stream::iter(due)
+                .for_each_concurrent(config::MAX_TOUCHES, |session| self.care_for(session, now))
+                .await;
+            if part % PARTS_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    async fn care_for(&self, session: Arc<LiveSession>, now: Timestamp) {
+        if session.is_gone() {
+            return self.end_here(&session, EndReason::Expired);
+        }
+        let quiet = !session.is_busy(now) && now.since(session.last_seen()) >= config::QUIET_AFTER;
+        if quiet && self.core.capabilities.shared {
+            return self.detach(&session);
+        }
+        match self.tell(&session, now).await {
+            Ok(true) => {}
+            Ok(false) => self.end_here(&session, EndReason::Expired),
+            Err(error) => {
+                warn!(session = %session.id().fingerprint(), %error, "session not touched")
+            }
+        }
+    }
+
+    /// Tells the store of the session's last use; says whether the session is alive.
+    async fn tell(&self, session: &Arc<LiveSession>, now: Timestamp) -> Result<bool, StoreError> {
+        if session.is_busy(now) {
+            return self.touch(session, now).await;
+        }
+        let key = session.key();
+        if !session.is_untold() {
+            // Another instance may have used it: the store knows.
+            return Ok(self.core.touch(&key, now, None).await?.is_some());
+        }
+        let seen = session.last_seen();
+        let deadline = self
+            .core
+            .idle_deadline(seen, session.has(super::flag::HALF_OPEN));
+        let alive = self.core.touch(&key, seen, Some(deadline)).await?.is_some();
+        session.set_touched(seen);
+        Ok(alive)
+    }
+
+    /// Writes all touches that the store has not heard of.
+    pub(super) async fn tell_the_store(&self) {
+        self.look_through().await;
+    }
+}
+
+async fn run(core: Arc<Core>, running: Running) {
+    let mut failures = 0;
+    loop {
+        core.clock.sleep(pause(&core, failures)).await;
+        let Some(shared) = running.0.upgrade() else {
+            return;
+        };
+        let manager = SessionManager {
+            core: Arc::clone(&core),
+            shared,
+        };
+        match manager.clean_up().await {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                failures += 1;
+                warn!(%error, failures, "session clean-up failed");
+            }
+        }
+    }
+}
+
+/// Until the next round: one touch interval, longer after failures, and a little apart from other instances.
+fn pause(core: &Core, failures: u32) -> Duration {
+    let interval = core.config.touch_interval().max(SHORTEST_PAUSE);
+    let backoff = interval
+        .saturating_mul(1 << failures.min(6))
+        .min(LONGEST_PAUSE.max(interval));
+    let millis = u64::try_from(backoff.as_millis()).unwrap_or(u64::MAX);
+    backoff - Duration::from_millis(clock::spread(millis / 10 + 1))
+}
+
+/// Whether the keeper has something to do for a session. It looks at the session alone where it can: at a million of
+/// them each further place in memory counts.
+fn needs_care(session: &LiveSession, now: Timestamp) -> bool {
+    let core = session.core();
+    let idle = core.config.expiry.idle.unwrap_or(Duration::MAX);
+    let quiet = if core.capabilities.shared {
+        idle.min(config::QUIET_AFTER)
+    } else {
+        idle
+    };
+    session.is_busy(now)
+        || session.is_untold()
+        || session.has(super::flag::HALF_OPEN)
+        || now.since(session.last_seen()) >= quiet
+}
+
+/// How many parts are looked at before other tasks run.
+const PARTS_AT_ONCE: usize = 16;
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);

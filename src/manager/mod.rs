@@ -1,0 +1,295 @@
+//! A session's life, without HTTP: it begins, is found, is used, ends.
+
+mod admission;
+mod busy;
+mod context;
+mod core;
+mod eviction;
+mod finding;
+mod keeper;
+mod live;
+mod pending;
+mod writing;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+pub use context::{Scope, SessionContext};
+pub use writing::SessionError;
+
+pub(crate) use admission::Reservation;
+pub(crate) use busy::{Busy, Use};
+pub(crate) use live::{InnerSession, LiveSession, flag};
+pub(crate) use pending::Pending;
+
+use self::admission::Admission;
+use self::core::Core;
+use self::live::Home;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, Config};
+use crate::session::{Handshake, NewSession, Principal, SessionId, SessionRecord, Values};
+use crate::sharded::Sharded;
+use crate::store::{SessionStore, StoreError, StoreErrorKind};
+
+/// The sessions of one layer: what its clones, and the services they make, share.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionManager {
+    core: Arc<Core>,
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    table: Sharded<Arc<LiveSession>>,
+    admission: Admission,
+    homes: Mutex<HashMap<Arc<str>, Weak<Home>>>,
+    handshakes: Mutex<HashSet<Arc<Handshake>>>,
+    draining: AtomicBool,
+    drained: CancellationToken,
+    keeper: AtomicBool,
+    initializes: Arc<Semaphore>,
+    closers: Arc<Semaphore>,
+    body_bytes: Arc<AtomicUsize>,
+}
+
+/// Why a session ended, for logs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum EndReason {
+    Deleted,
+    Evicted,
+    Expired,
+    /// The client left before it got the id.
+    Abandoned,
+    /// The inner service does not know its session any more.
+    Lost,
+}
+
+/// What a session begins with.
+pub(crate) struct Beginning {
+    pub(crate) audience: Arc<str>,
+    pub(crate) principal: Option<Principal>,
+    pub(crate) handshake: Handshake,
+    pub(crate) values: Values,
+    pub(crate) inner: Option<InnerSession>,
+}
+
+impl SessionManager {
+    pub(crate) fn new(store: Arc<dyn SessionStore>) -> Self {
+        let capabilities = store.capabilities();
+        let core = Core {
+            store,
+            capabilities,
+            clock: Arc::new(SystemClock),
+            config: Config::default(),
+        };
+        let shared = Shared {
+            table: Sharded::new(),
+            admission: Admission::default(),
+            homes: Mutex::default(),
+            handshakes: Mutex::default(),
+            draining: AtomicBool::new(false),
+            drained: CancellationToken::new(),
+            keeper: AtomicBool::new(false),
+            initializes: Arc::new(Semaphore::new(config::MAX_INITIALIZES)),
+            closers: Arc::new(Semaphore::new(config::MAX_CLOSERS)),
+            body_bytes: Arc::default(),
+        };
+        Self {
+            core: Arc::new(core),
+            shared: Arc::new(shared),
+        }
+    }
+
+    pub(crate) fn config_mut(&mut self) -> &mut Config {
+        &mut Arc::make_mut(&mut self.core).config
+    }
+
+    pub(crate) fn set_clock(&mut self, clock: Arc<dyn Clock>) {
+        Arc::make_mut(&mut self.core).clock = clock;
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// How many sessions this instance holds, those about to begin included.
+    pub(crate) fn len(&self) -> usize {
+        self.shared.admission.sessions()
+    }
+
+    /// Initializes under way: each holds a permit.
+    pub(crate) fn initializes(&self) -> &Arc<Semaphore> {
+        &self.shared.initializes
+    }
+
+    /// Calls to inner services that end their sessions: each holds a permit.
+    pub(crate) fn closers(&self) -> &Arc<Semaphore> {
+        &self.shared.closers
+    }
+
+    /// The bytes of all bodies being read.
+    pub(crate) fn body_bytes(&self) -> &Arc<AtomicUsize> {
+        &self.shared.body_bytes
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.shared.draining.load(Ordering::Relaxed)
+    }
+
+    /// Cancelled when a drain's grace is over.
+    pub(crate) fn drained(&self) -> &CancellationToken {
+        &self.shared.drained
+    }
+
+    /// Refuses new sessions from now on, and after `grace` ends the streams of this instance; writes the touches that
+    /// the store has not heard of.
+    pub(crate) async fn drain(&self, grace: Duration) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+        self.core.clock.sleep(grace).await;
+        self.shared.drained.cancel();
+        self.tell_the_store().await;
+    }
+
+    /// Makes a session of what was settled at initialize; the store decides whether there is one.
+    pub(crate) async fn commit(
+        &self,
+        room: Reservation,
+        beginning: Beginning,
+    ) -> Result<Arc<LiveSession>, StoreError> {
+        let now = self.core.now();
+        let mut tries = 0;
+        let stored = loop {
+            let id = SessionId::random()
+                .map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))?;
+            let new = self.new_session(&id, &beginning, now);
+            match self.core.create(&id, new).await {
+                Err(error) if error.kind() == StoreErrorKind::AlreadyExists && tries < 3 => {
+                    tries += 1
+                }
+                answer => break answer?,
+            }
+        };
+        let home = self.home(&beginning.audience);
+        let session = Arc::new(LiveSession::new(home, stored, flag::HALF_OPEN, now));
+        session.set_principal(beginning.principal);
+        if let Some(inner) = beginning.inner {
+            session.set_inner(inner);
+        }
+        if self
+            .shared
+            .table
+            .insert_if(Arc::clone(&session), || true)
+            .is_err()
+        {
+            return Err(StoreErrorKind::AlreadyExists.into());
+        }
+        room.seat(&session);
+        debug!(session = %session.id().fingerprint(), "session created");
+        Ok(session)
+    }
+
+    /// Ends a session everywhere; says whether there was one. On an error nothing has changed here.
+    pub(crate) async fn terminate(
+        &self,
+        session: &Arc<LiveSession>,
+        reason: EndReason,
+    ) -> Result<bool, StoreError> {
+        let existed = self.core.delete(&session.key(), self.core.now()).await?;
+        self.end_here(session, reason);
+        Ok(existed)
+    }
+
+    /// Ends what this instance holds of a session that is over.
+    pub(crate) fn end_here(&self, session: &Arc<LiveSession>, reason: EndReason) {
+        if session.uses.close() {
+            debug!(session = %session.id().fingerprint(), ?reason, "session ended");
+        }
+        self.remove(session);
+    }
+
+    /// Takes a session whose uses are closed out of the table.
+    fn remove(&self, session: &Arc<LiveSession>) {
+        let same = |other: &Arc<LiveSession>| Arc::ptr_eq(other, session);
+        if self.shared.table.remove_if(session.id(), same).is_some() {
+            self.shared.admission.left(session);
+        }
+        session.shut();
+    }
+
+    fn new_session(
+        &self,
+        id: &SessionId,
+        beginning: &Beginning,
+        now: crate::session::Timestamp,
+    ) -> NewSession {
+        let owner = beginning
+            .principal
+            .as_ref()
+            .map(|principal| self.core.store.owner_tag(id, principal));
+        let handshake = self.shared_handshake(Arc::new(beginning.handshake.clone()));
+        let end = self.core.config.expiry.absolute_end(now);
+        let record = SessionRecord::new(now, end, owner, handshake)
+            .with_values(beginning.values.clone())
+            .with_mapped(beginning.inner.is_some());
+        NewSession::new(
+            Arc::clone(&beginning.audience),
+            record,
+            now,
+            self.core.idle_deadline(now, true),
+        )
+    }
+
+    /// The one copy of an equal handshake.
+    fn shared_handshake(&self, handshake: Arc<Handshake>) -> Arc<Handshake> {
+        let mut known = self
+            .shared
+            .handshakes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(&handshake) {
+            return Arc::clone(known);
+        }
+        if known.len() >= config::SHARED_HANDSHAKES {
+            known.retain(|handshake| Arc::strong_count(handshake) > 1);
+        }
+        if known.len() < config::SHARED_HANDSHAKES {
+            known.insert(Arc::clone(&handshake));
+        }
+        handshake
+    }
+
+    fn home(&self, audience: &Arc<str>) -> Arc<Home> {
+        let mut homes = self
+            .shared
+            .homes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let known = homes.get(audience).and_then(Weak::upgrade);
+        if let Some(home) = known.filter(|home| Arc::ptr_eq(&home.core, &self.core)) {
+            return home;
+        }
+        homes.retain(|_, home| home.strong_count() > 0);
+        let home = Arc::new(Home {
+            core: Arc::clone(&self.core),
+            audience: Arc::clone(audience),
+            shared: Arc::downgrade(&self.shared),
+            drained: self.shared.drained.clone(),
+        });
+        homes.insert(Arc::clone(audience), Arc::downgrade(&home));
+        home
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("admission", &self.admission)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,164 @@
+//! Changes of a session's record: one after the other here, by compare-and-swap between instances.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::live::LiveSession;
+use super::{EndReason, SessionManager};
+use crate::clock;
+use crate::config;
+use crate::session::{InvalidTransition, SessionRecord, Values, ValuesError};
+use crate::store::{StoreError, StoreErrorKind};
+
+/// Why a session could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The store did not do it; [`StoreErrorKind::Gone`] if the session has ended.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A value is not of the type that was asked for, or cannot be written as JSON.
+    #[error(transparent)]
+    Values(#[from] ValuesError),
+    /// The table of states forbids the move.
+    #[error(transparent)]
+    State(#[from] InvalidTransition),
+    /// The session's values would take more bytes than the limit.
+    #[error("the session's values would take {size} bytes, more than {limit}")]
+    TooLarge {
+        /// What they would take.
+        size: usize,
+        /// What they may take.
+        limit: usize,
+    },
+}
+
+impl From<StoreErrorKind> for SessionError {
+    fn from(kind: StoreErrorKind) -> Self {
+        Self::Store(kind.into())
+    }
+}
+
+impl LiveSession {
+    /// The record as the store has it now, without asking where the watch says that nothing has changed.
+    pub(super) async fn current_record(
+        self: &Arc<Self>,
+    ) -> Result<Arc<SessionRecord>, SessionError> {
+        let now = self.core().now();
+        if self.has_ended() {
+            return Err(StoreErrorKind::Gone.into());
+        }
+        if !self.is_current(now) {
+            self.read_again().await?;
+        }
+        Ok(self.record())
+    }
+
+    /// Changes the record by `change`, which is asked again when somebody else was faster: no update is lost.
+    ///
+    /// `change` gives the next record, or `None` to leave it as it is, and its own result.
+    pub(super) async fn write<T>(
+        self: &Arc<Self>,
+        mut change: impl FnMut(&SessionRecord) -> Result<(Option<SessionRecord>, T), SessionError>,
+    ) -> Result<T, SessionError> {
+        // First come, first served. Requests do not pass here, only those who write.
+        let queue = self.writes();
+        let turn = queue.acquire().await.map_err(|_| StoreErrorKind::Gone)?;
+        self.current_record().await?;
+        for attempt in 1..=config::WRITE_ATTEMPTS {
+            let (record, revision) = self.versioned_record();
+            let (next, result) = change(&record)?;
+            let Some(next) = next else { return Ok(result) };
+            let next = Arc::new(next);
+            match self
+                .core()
+                .save(&self.key(), Arc::clone(&next), revision)
+                .await
+            {
+                Ok(new) => {
+                    self.replace(next, new, Some(revision));
+                    return Ok(result);
+                }
+                Err(error) if error.kind() == StoreErrorKind::Conflict => {
+                    wait_a_little(attempt).await;
+                    self.read_again().await?;
+                }
+                Err(error) => return Err(self.note_if_gone(error)),
+            }
+        }
+        drop(turn);
+        Err(StoreErrorKind::Conflict.into())
+    }
+
+    /// Changes the values, within their limit.
+    pub(super) async fn write_values<T>(
+        self: &Arc<Self>,
+        mut change: impl FnMut(&mut Values) -> Result<T, SessionError>,
+    ) -> Result<T, SessionError> {
+        let limit = self.core().config.max_values_bytes;
+        self.write(|record| {
+            let mut values = record.values().clone();
+            let result = change(&mut values)?;
+            check_size(&values, limit)?;
+            Ok((Some(record.clone().with_values(values)), result))
+        })
+        .await
+    }
+
+    /// Notes that the client has finished the handshake.
+    pub(super) async fn write_initialized(self: &Arc<Self>) -> Result<(), StoreError> {
+        let written = self.write(|record| {
+            let next = (!record.initialized()).then(|| record.clone().with_initialized(true));
+            Ok((next, ()))
+        });
+        match written.await {
+            Ok(()) => Ok(()),
+            Err(SessionError::Store(error)) => Err(error),
+            // The change above makes no other.
+            Err(error) => Err(StoreError::new(StoreErrorKind::Unavailable, error)),
+        }
+    }
+
+    async fn read_again(self: &Arc<Self>) -> Result<(), SessionError> {
+        let stored = self
+            .core()
+            .load(self.audience(), self.id(), self.core().now())
+            .await?;
+        let Some(stored) = stored else {
+            return Err(self.note_if_gone(StoreErrorKind::Gone.into()));
+        };
+        self.replace(stored.record, stored.revision, None);
+        Ok(())
+    }
+
+    /// A session that turns out to be gone ends here at once.
+    fn note_if_gone(self: &Arc<Self>, error: StoreError) -> SessionError {
+        if error.kind() == StoreErrorKind::Gone
+            && let Some(shared) = self.home.shared.upgrade()
+        {
+            let manager = SessionManager {
+                core: Arc::clone(self.core()),
+                shared,
+            };
+            manager.end_here(self, EndReason::Expired);
+        }
+        error.into()
+    }
+}
+
+/// # Errors
+///
+/// [`SessionError::TooLarge`] if `values` take more than `limit` bytes.
+pub(super) fn check_size(values: &Values, limit: usize) -> Result<(), SessionError> {
+    match values.size() {
+        size if size > limit => Err(SessionError::TooLarge { size, limit }),
+        _ => Ok(()),
+    }
+}
+
+/// Between two attempts: longer each time, and not in step with the others.
+async fn wait_a_little(attempt: u32) {
+    let longest = Duration::from_millis(1 << attempt.min(10)).min(config::WRITE_BACKOFF);
+    let millis = clock::spread(u64::try_from(longest.as_millis()).unwrap_or(1) + 1);
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+}

@@ -1,0 +1,23 @@
+//! The layer itself: HTTP on one side, the session manager on the other.
+
+mod answer;
+mod body;
+mod builder;
+mod collect;
+mod endpoint;
+mod future;
+mod guard;
+mod inner;
+mod layer;
+mod options;
+mod paths;
+mod principal;
+mod reply;
+mod service;
+
+pub use body::{RequestBody, ResponseBody};
+pub use future::ResponseFuture;
+pub use layer::SessionLayer;
+pub use options::{MissingId, Modern, StaleNotification, UnknownId};
+pub use principal::PrincipalExtractor;
+pub use service::Session;

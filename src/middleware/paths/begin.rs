@@ -1,0 +1,175 @@
+//! The beginning of a session, whichever request it begins with.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use serde_json::value::RawValue;
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::warn;
+
+use crate::manager::{
+    Beginning, Busy, EndReason, InnerSession, LiveSession, Pending, Reservation, SessionContext,
+    Use,
+};
+use crate::middleware::endpoint::Endpoint;
+use crate::middleware::inner::Address;
+use crate::middleware::reply::{self, Answer};
+use crate::protocol::ProtocolVersion;
+use crate::protocol::header;
+use crate::session::{Handshake, OwnerTag, Principal};
+
+/// A request that may begin a session, with the room for it.
+pub(super) struct Admitted {
+    endpoint: Arc<Endpoint>,
+    audience: Arc<str>,
+    principal: Option<Principal>,
+    params: Box<RawValue>,
+    room: Reservation,
+    pending: Staged,
+    pub(super) address: Address,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// No session can begin now; later one may.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NotNow;
+
+/// Makes room for the session that a request may begin.
+pub(super) async fn admit(
+    endpoint: &Arc<Endpoint>,
+    parts: &Parts,
+    params: Box<RawValue>,
+) -> Result<Admitted, NotNow> {
+    let manager = &endpoint.manager;
+    if manager.is_draining() {
+        return Err(NotNow);
+    }
+    let principal = endpoint.principal(parts).map_err(|_| NotNow)?;
+    let permit = Arc::clone(manager.initializes())
+        .try_acquire_owned()
+        .map_err(|_| NotNow)?;
+    let room = manager
+        .admit(principal.as_ref().map(OwnerTag::of), true)
+        .await
+        .map_err(|_| {
+            warn!(sessions = manager.len(), "no room for another session");
+            NotNow
+        })?;
+    let asked = Handshake::new(params.clone(), ProtocolVersion::ASSUMED);
+    let pending = Pending::new(Arc::clone(manager.core()), principal.clone(), asked);
+    Ok(Admitted {
+        endpoint: Arc::clone(endpoint),
+        audience: Arc::from(&*endpoint.audience(parts)),
+        principal,
+        params,
+        room,
+        pending: Staged(pending),
+        address: Address::of(&parts.uri, &parts.headers),
+        _permit: permit,
+    })
+}
+
+impl Admitted {
+    /// The context for the request: its writes are staged.
+    pub(super) fn context(&self) -> SessionContext {
+        SessionContext::pending(Arc::clone(&self.pending.0))
+    }
+
+    /// Makes the session. Its id goes out with `answer`; if the store fails, the error tells so and nothing has begun.
+    pub(super) async fn commit<R>(
+        self,
+        mut answer: Answer<R>,
+        version: ProtocolVersion,
+        inner: Option<InnerSession>,
+    ) -> Result<Begun<R>, NotNow> {
+        let Self {
+            endpoint,
+            audience,
+            principal,
+            params,
+            room,
+            address,
+            pending,
+            ..
+        } = self;
+        if inner.is_some() {
+            endpoint.note_address(&address);
+        }
+        let values = pending.0.seal();
+        let handshake = Handshake::new(params, version);
+        let beginning = Beginning {
+            audience,
+            principal,
+            handshake,
+            values,
+            inner,
+        };
+        let session = endpoint
+            .manager
+            .commit(room, beginning)
+            .await
+            .map_err(|error| {
+                warn!(%error, "session not created");
+                NotNow
+            })?;
+        pending.0.begin(Arc::clone(&session));
+        answer
+            .headers_mut()
+            .insert(header::SESSION_ID, session.id().to_header_value());
+        reply::not_cached(&mut answer);
+        if let Some(busy) = Busy::begin(Arc::clone(&session), Use::Request) {
+            answer = answer.map(|body| body.holding(busy));
+        }
+        Ok(Begun {
+            answer,
+            unclaimed: Unclaimed(Some((endpoint, session))),
+        })
+    }
+}
+
+/// A context whose session fails unless it has begun by the end.
+struct Staged(Arc<Pending>);
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        self.0.fail();
+    }
+}
+
+/// An answer on its way to the client, with the session that begins if the client gets it.
+pub(super) struct Begun<R> {
+    answer: Answer<R>,
+    unclaimed: Unclaimed,
+}
+
+impl<R> Begun<R> {
+    pub(super) fn without_session(answer: Answer<R>) -> Self {
+        Self {
+            answer,
+            unclaimed: Unclaimed(None),
+        }
+    }
+
+    /// The client is there: the session is its own.
+    pub(super) fn claim(mut self) -> Answer<R> {
+        self.unclaimed.0 = None;
+        self.answer
+    }
+}
+
+/// A session whose client has not got its id. Dropped, it ends: nobody could ever use it.
+struct Unclaimed(Option<(Arc<Endpoint>, Arc<LiveSession>)>);
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        let Some((endpoint, session)) = self.0.take() else {
+            return;
+        };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let manager = endpoint.manager.clone();
+        // If the store fails, the session expires there, half-open.
+        drop(runtime.spawn(async move { manager.terminate(&session, EndReason::Abandoned).await }));
+    }
+}

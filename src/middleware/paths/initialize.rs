@@ -1,0 +1,110 @@
+//! An initialize: the inner service answers it, and if it succeeds a session begins.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Request;
+use http::header::ACCEPT_ENCODING;
+use http_body::Body;
+use tokio::sync::oneshot;
+
+use super::begin::{Admitted, Begun, admit};
+use super::{Arrival, call};
+use crate::middleware::answer::{Outcome, examine};
+use crate::middleware::body::RequestBody;
+use crate::middleware::inner::{self, InnerService};
+use crate::middleware::reply::{self, Answer};
+use crate::protocol::error::Refusal;
+use crate::protocol::header;
+use crate::protocol::initialize::InitializeParams;
+use crate::protocol::message::{Message, RequestId};
+
+/// Serves an initialize; `message` is what was read of its `body`.
+///
+/// From the inner call on it runs in a task of its own. A client that leaves in the middle does not stop it, so that
+/// what the inner service began can be ended again; a client that left before the answer leaves no session.
+pub(super) async fn run<S, B, R>(
+    arrival: Arrival<S>,
+    body: RequestBody<B>,
+    message: &Message<'_>,
+) -> Result<Answer<R>, S::Error>
+where
+    S: InnerService<B, R>,
+    B: Body<Data = Bytes> + Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
+{
+    let Some(id) = message
+        .id
+        .as_ref()
+        .filter(|_| arrival.endpoint.options.stateful)
+    else {
+        return arrival.pass(body, false).await;
+    };
+    let params = InitializeParams::of(message)
+        .and_then(InitializeParams::to_stored)
+        .unwrap_or_default();
+    if params.get().len() > arrival.endpoint.manager.core().config.max_initialize_params {
+        return Ok(reply::refuse(Refusal::TooLarge, Some(id)));
+    }
+    let Ok(admitted) = admit(&arrival.endpoint, &arrival.parts, params).await else {
+        return Ok(reply::unavailable(Some(id)));
+    };
+    let (told, answered) = oneshot::channel();
+    let own_id = id.clone().into_owned();
+    drop(tokio::spawn(async move {
+        // If the client has left, what was begun is dropped here, and ends.
+        drop(told.send(begin(arrival, admitted, body, own_id).await));
+    }));
+    match answered.await {
+        Ok(begun) => begun.map(Begun::claim),
+        // The inner service panicked: its panic ended the task, and nothing is left of the session.
+        Err(_) => Ok(reply::unavailable(Some(id))),
+    }
+}
+
+/// Calls the inner service, and makes a session if it says yes.
+async fn begin<S, B, R>(
+    mut arrival: Arrival<S>,
+    admitted: Admitted,
+    body: RequestBody<B>,
+    id: RequestId<'static>,
+) -> Result<Begun<R>, S::Error>
+where
+    S: InnerService<B, R>,
+    B: Body<Data = Bytes> + Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
+{
+    // They belong to an old session, or would hide the answer from us.
+    for name in [header::SESSION_ID, header::LAST_EVENT_ID, ACCEPT_ENCODING] {
+        arrival.parts.headers.remove(name);
+    }
+    arrival.parts.extensions.insert(admitted.context());
+    let core = Arc::clone(arrival.endpoint.manager.core());
+    let answering = async {
+        let request = Request::from_parts(arrival.parts, body);
+        let mut response = call(&mut arrival.inner, request).await?;
+        let inner_id = inner::take_id(response.headers_mut());
+        let inner = inner_id.map(|id| arrival.closer.inner_session(id, admitted.address.clone()));
+        let (answer, outcome) = examine(response, &id, core.config.max_initialize_answer).await;
+        Ok((answer, outcome, inner))
+    };
+    let (answer, outcome, inner) =
+        match tokio::time::timeout(core.config.initialize_timeout, answering).await {
+            Ok(result) => result?,
+            Err(_) => (
+                reply::refuse(Refusal::BadInitializeAnswer, Some(&id)),
+                Outcome::Failure,
+                None,
+            ),
+        };
+    Ok(match outcome {
+        Outcome::Success(version) => match admitted.commit(answer, version, inner).await {
+            Ok(begun) => begun,
+            Err(_) => Begun::without_session(reply::unavailable(Some(&id))),
+        },
+        Outcome::Failure => Begun::without_session(answer),
+        Outcome::Unknown => {
+            Begun::without_session(reply::refuse(Refusal::BadInitializeAnswer, Some(&id)))
+        }
+    })
+}

@@ -1,0 +1,308 @@
+//! Session ids, and the two digests that stand in for them: keys in stores, fingerprints in logs.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use http::HeaderValue;
+use sha2::{Digest, Sha256};
+
+/// The id a client holds: the value of the `Mcp-Session-Id` header.
+///
+/// Two forms exist. A *random* id, which this crate mints, is 128 bits from the operating system, written as 32 lower
+/// case hexadecimal digits. An *opaque* id is anything else that the header may hold (1 to 1 024 bytes of visible
+/// ASCII); stores that make their own ids use it. One session has exactly one spelling.
+///
+/// An id is a secret: `Debug` hides it, there is no `Display`, and [`SessionId::fingerprint`] is what logs show.
+/// Wire rules 3 and 4; 2025-11-25, Session Management 1.
+///
+/// # Examples
+///
+/// ```
+/// use tower_mcp_session::SessionId;
+///
+/// let id = SessionId::random()?;
+/// let header = id.to_header_value();
+/// assert_eq!(SessionId::parse(header.as_bytes()), Ok(id));
+/// assert!(SessionId::parse(b"two words").is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Eq, PartialEq)]
+pub struct SessionId(Form);
+
+/// Compared word by word, not in constant time: ids are found through a table whose hash is keyed per process, which
+/// shows an attacker no prefix.
+#[derive(Clone, Eq, PartialEq)]
+enum Form {
+    Random([u64; 2]),
+    Opaque(Arc<str>),
+}
+
+impl SessionId {
+    /// The longest id that is accepted, in bytes.
+    pub const MAX_LEN: usize = 1024;
+
+    /// Mints a random id: 128 bits from the operating system.
+    ///
+    /// # Errors
+    ///
+    /// [`RandomSourceError`] if the operating system has no random bits to give.
+    pub fn random() -> Result<Self, RandomSourceError> {
+        let word = || getrandom::u64().map_err(RandomSourceError);
+        Ok(Self(Form::Random([word()?, word()?])))
+    }
+
+    /// Reads an id as it stands in a header.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSessionId`] if it is empty, longer than [`SessionId::MAX_LEN`] or has a byte outside 0x21 to 0x7E.
+    pub fn parse(text: &[u8]) -> Result<Self, InvalidSessionId> {
+        if let Some(words) = parse_hex(text) {
+            return Ok(Self(Form::Random(words)));
+        }
+        if text.is_empty() || text.len() > Self::MAX_LEN || !text.iter().all(u8::is_ascii_graphic) {
+            return Err(InvalidSessionId(()));
+        }
+        let text = std::str::from_utf8(text).map_err(|_| InvalidSessionId(()))?;
+        Ok(Self(Form::Opaque(Arc::from(text))))
+    }
+
+    /// Whether the id has the form that this crate mints at random.
+    pub fn is_random(&self) -> bool {
+        matches!(self.0, Form::Random(_))
+    }
+
+    /// The id as a header value, marked sensitive.
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "an id holds what a header value may"
+    )]
+    pub fn to_header_value(&self) -> HeaderValue {
+        let mut value = self.with_bytes(|bytes| {
+            HeaderValue::from_bytes(bytes)
+                .expect("an id holds visible ASCII only, as a header value may")
+        });
+        value.set_sensitive(true);
+        value
+    }
+
+    /// A short digest for logs and operators: it names the session and does not give its id away.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let digest = self.with_bytes(|bytes| digest(b"mcp-session fingerprint", &[bytes]));
+        let mut short = [0; 8];
+        short.copy_from_slice(&digest[..8]);
+        Fingerprint(short)
+    }
+
+    fn with_bytes<T>(&self, f: impl FnOnce(&[u8]) -> T) -> T {
+        match &self.0 {
+            Form::Random(words) => f(&write_hex(*words)),
+            Form::Opaque(text) => f(text.as_bytes()),
+        }
+    }
+}
+
+impl Hash for SessionId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match &self.0 {
+            // 128 random bits: the first half alone spreads perfectly.
+            Form::Random([first, _]) => state.write_u64(*first),
+            Form::Opaque(text) => state.write(text.as_bytes()),
+        }
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionId({})", self.fingerprint())
+    }
+}
+
+/// The name under which a store keeps a session: a SHA-256 digest of its audience and id.
+///
+/// Keys are no secrets: an id cannot be found from its key. Records, indexes and events hold keys, never ids.
+///
+/// # Examples
+///
+/// ```
+/// use tower_mcp_session::{SessionId, SessionKey};
+///
+/// let id = SessionId::random()?;
+/// assert_ne!(SessionKey::new("/mcp", &id), SessionKey::new("/other", &id));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SessionKey([u8; 32]);
+
+impl SessionKey {
+    /// The key of the session `id` of `audience`, the endpoint it belongs to.
+    pub fn new(audience: &str, id: &SessionId) -> Self {
+        Self(id.with_bytes(|id| digest(b"mcp-session key", &[audience.as_bytes(), id])))
+    }
+
+    /// The 32 bytes of the digest.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl From<[u8; 32]> for SessionKey {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionKey({self})")
+    }
+}
+
+/// A short digest of a session id, for logs: 16 hexadecimal digits.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+pub struct Fingerprint([u8; 8]);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint({self})")
+    }
+}
+
+/// The text is not a session id.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not a session id: 1 to 1024 bytes of visible ASCII are")]
+pub struct InvalidSessionId(());
+
+/// The operating system had no random bits for a new id.
+#[derive(Debug, thiserror::Error)]
+#[error("no random bits for a session id")]
+pub struct RandomSourceError(#[source] getrandom::Error);
+
+/// SHA-256 over a domain and length-prefixed parts, so that no two lists of parts are the same bytes.
+pub(super) fn digest(domain: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in [domain].iter().chain(parts) {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+fn parse_hex(text: &[u8]) -> Option<[u64; 2]> {
+    let text: &[u8; 32] = text.try_into().ok()?;
+    let mut words = [0; 2];
+    let mut seen = 0;
+    for (word, digits) in words.iter_mut().zip(text.chunks_exact(16)) {
+        for &digit in digits {
+            let value = HEX_VALUES[usize::from(digit)];
+            seen |= value;
+            *word = *word << 4 | u64::from(value);
+        }
+    }
+    (seen < 16).then_some(words)
+}
+
+fn write_hex(words: [u64; 2]) -> [u8; 32] {
+    let mut text = [0; 32];
+    let nibbles = words
+        .into_iter()
+        .flat_map(|word| (0..16).rev().map(move |n| (word >> (n * 4)) as usize & 15));
+    for (digit, nibble) in text.iter_mut().zip(nibbles) {
+        *digit = HEX_DIGITS[nibble];
+    }
+    text
+}
+
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// The value of each lower case digit, 255 for all else: a table, because each request reads 32 of them.
+const HEX_VALUES: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[HEX_DIGITS[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn only_visible_ascii_of_a_bounded_length_is_an_id() {
+        for (text, valid) in [
+            (&b""[..], false),
+            (b"a", true),
+            (b"0123456789abcdef0123456789abcdef", true),
+            (b"with space", false),
+            (b"tab\t", false),
+            (b"del\x7f", false),
+            ("\u{fc}ber".as_bytes(), false),
+            (&[b'x'; 1024], true),
+            (&[b'x'; 1025], false),
+        ] {
+            assert_eq!(
+                SessionId::parse(text).is_ok(),
+                valid,
+                "{:?}",
+                String::from_utf8_lossy(text)
+            );
+        }
+    }
+
+    #[test]
+    fn one_session_has_one_spelling() {
+        let lower = SessionId::parse(b"0123456789abcdef0123456789abcdef").unwrap();
+        let upper = SessionId::parse(b"0123456789ABCDEF0123456789ABCDEF").unwrap();
+        assert!(lower.is_random() && !upper.is_random());
+        assert_ne!(lower, upper);
+        assert_ne!(SessionKey::new("/", &lower), SessionKey::new("/", &upper));
+    }
+
+    #[test]
+    fn debug_does_not_show_the_id() {
+        let id = SessionId::parse(b"0123456789abcdef0123456789abcdef").unwrap();
+        assert!(!format!("{id:?}").contains("0123"));
+        assert!(id.to_header_value().is_sensitive());
+    }
+
+    #[test]
+    fn key_parts_cannot_be_shifted_into_each_other() {
+        let (a, b) = (
+            SessionId::parse(b"bc").unwrap(),
+            SessionId::parse(b"c").unwrap(),
+        );
+        assert_ne!(SessionKey::new("a", &a), SessionKey::new("ab", &b));
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_parsed_is_written_back_the_same(text in "[!-~]{1,64}|[0-9a-f]{32}") {
+            let id = SessionId::parse(text.as_bytes()).unwrap();
+            let header = id.to_header_value();
+            prop_assert_eq!(header.as_bytes(), text.as_bytes());
+        }
+
+        #[test]
+        fn no_bytes_make_parsing_panic(bytes in proptest::collection::vec(any::<u8>(), 0..1100)) {
+            let _: Result<_, _> = SessionId::parse(&bytes);
+        }
+    }
+}

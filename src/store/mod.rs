@@ -1,0 +1,267 @@
+//! Where sessions live: the contract of [`SessionStore`], and the stores that keep it.
+//!
+//! | store | feature | kept where | shared by instances |
+//! |---|---|---|---|
+//! | [`MemoryStore`] | none | in this process | no |
+//!
+//! A store of your own is six methods. The functions of the same names in `testing::store` (feature `testing`) check
+//! each promise against it.
+
+mod capabilities;
+mod error;
+mod memory;
+mod tombstones;
+mod watch;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use capabilities::{Capabilities, IdForm};
+pub use error::{StoreError, StoreErrorKind};
+pub use memory::MemoryStore;
+pub use watch::{Revision, Watch, WatchCell, WatchStatus};
+
+use crate::session::{
+    NewSession, OwnerTag, Principal, SessionId, SessionKey, SessionRecord, Timestamp,
+};
+
+/// Keeps sessions.
+///
+/// # The contract
+///
+/// 1. `create` never overwrites. The caller proposes an id; the store keeps it or settles on one of its own.
+/// 2. `load` never gives what is expired, deleted or removed, and what it gives is complete.
+/// 3. `save` replaces the record only at the revision that was read (`Conflict`), only where there is one (`Gone`),
+///    and gives it a new revision.
+/// 4. `touch` moves the idle deadline forward only, never past the absolute end. It creates nothing and does not
+///    change the revision.
+/// 5. From the return of `delete` on, `load`, `touch` and `save` say that the session is gone, and `create` with its
+///    id says `AlreadyExists`, for the rest of the session's absolute life.
+/// 6. `delete_expired` removes what has been expired for [`EXPIRED_GRACE`] and nothing else,
+///    whatever other instances touch at the same time.
+/// 7. The `now` that is passed in decides what is expired, never a clock of the store. A session is expired from its
+///    deadline on: at the very millisecond it is gone.
+/// 8. A [`Watch`] never says *current* of a session that is gone or has another revision.
+/// 9. What returned `Ok` has happened and is seen by every handle to the same data.
+/// 10. Two sessions never see each other's data, whatever their keys are.
+///
+/// All methods may be called at the same time from any number of tasks. A future that is dropped may or may not have
+/// done its work, and has never done half of it.
+#[async_trait]
+pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
+    /// What this store can do. Default: [`Capabilities::default`], the plain case.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    /// The digest of `principal` that records of the session `id` hold. Default: [`OwnerTag::of`].
+    fn owner_tag(&self, id: &SessionId, principal: &Principal) -> OwnerTag {
+        let _ = id; // A store whose ids carry the tag chooses its key by the id.
+        OwnerTag::of(principal)
+    }
+
+    /// Keeps a new session under `candidate`, or under an id of the store's own: the answer holds the id that counts.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::AlreadyExists`] if the id is taken or was once; nothing has changed then.
+    async fn create(&self, candidate: &SessionId, new: NewSession) -> Result<Stored, StoreError>;
+
+    /// The session `id` of `audience`; `None` if there is none, or none any more, at `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Corrupt`] if there is one that cannot be read: that is not absence.
+    async fn load(
+        &self,
+        audience: &str,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<Stored>, StoreError>;
+
+    /// Replaces the record if its revision is still `expected`; gives the new revision.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Conflict`] at another revision, [`StoreErrorKind::Gone`] if there is no session; nothing has
+    /// changed then.
+    async fn save(
+        &self,
+        key: &SessionKey,
+        record: Arc<SessionRecord>,
+        expected: Revision,
+    ) -> Result<Revision, StoreError>;
+
+    /// Notes that the session was used at `now`, and moves its idle deadline if one is given.
+    ///
+    /// One round trip. Gives the present revision; `None` if the session is gone or expired at `now`.
+    ///
+    /// # Errors
+    ///
+    /// If the store could not be asked.
+    async fn touch(
+        &self,
+        key: &SessionKey,
+        now: Timestamp,
+        idle_deadline: Option<Timestamp>,
+    ) -> Result<Option<Revision>, StoreError>;
+
+    /// Ends the session for good; says whether there was one at `now`.
+    ///
+    /// # Errors
+    ///
+    /// If the session may still be there.
+    async fn delete(&self, key: &SessionKey, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Removes at most `limit` sessions that expired [`EXPIRED_GRACE`] before `now`, and gives
+    /// their keys.
+    ///
+    /// # Errors
+    ///
+    /// If not all could be looked at; what was removed stays removed.
+    async fn delete_expired(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<SessionKey>, StoreError>;
+}
+
+/// How long an expired session stays in its store before clean-up may remove it: 60 s.
+///
+/// A touch of another instance whose clock is a little behind still finds it.
+pub const EXPIRED_GRACE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// A session as a store has it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Stored {
+    /// The id the client holds.
+    pub id: SessionId,
+    /// The name the store keeps the session under.
+    pub key: SessionKey,
+    /// The record.
+    pub record: Arc<SessionRecord>,
+    /// The record's revision.
+    pub revision: Revision,
+    /// When the session was last noted as used.
+    pub last_activity: Timestamp,
+    /// When the session ends unless it is touched.
+    pub idle_deadline: Timestamp,
+    /// Says when the above no longer holds, if the store can tell.
+    pub watch: Option<Watch>,
+}
+
+impl Stored {
+    /// A session that was created just now from `new`, without a watch.
+    pub fn created(id: SessionId, new: NewSession) -> Self {
+        Self {
+            key: SessionKey::new(&new.audience, &id),
+            id,
+            revision: Revision::FIRST,
+            last_activity: new.now,
+            idle_deadline: new.idle_deadline.min(new.record.absolute_end()),
+            record: new.record,
+            watch: None,
+        }
+    }
+
+    /// A session that was read from a store, without a watch.
+    pub fn loaded(
+        id: SessionId,
+        key: SessionKey,
+        record: impl Into<Arc<SessionRecord>>,
+        revision: Revision,
+        last_activity: Timestamp,
+        idle_deadline: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            key,
+            record: record.into(),
+            revision,
+            last_activity,
+            idle_deadline,
+            watch: None,
+        }
+    }
+
+    /// The same session with a watch.
+    #[must_use]
+    pub fn with_watch(mut self, watch: Watch) -> Self {
+        self.watch = Some(watch);
+        self
+    }
+
+    /// Whether the session is over at `now`.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        now >= self.idle_deadline || now >= self.record.absolute_end()
+    }
+}
+
+macro_rules! forward {
+    ($pointer:ident) => {
+        #[async_trait]
+        #[deny(clippy::missing_trait_methods)]
+        impl<T: SessionStore + ?Sized> SessionStore for $pointer<T> {
+            fn capabilities(&self) -> Capabilities {
+                (**self).capabilities()
+            }
+
+            fn owner_tag(&self, id: &SessionId, principal: &Principal) -> OwnerTag {
+                (**self).owner_tag(id, principal)
+            }
+
+            async fn create(
+                &self,
+                candidate: &SessionId,
+                new: NewSession,
+            ) -> Result<Stored, StoreError> {
+                (**self).create(candidate, new).await
+            }
+
+            async fn load(
+                &self,
+                audience: &str,
+                id: &SessionId,
+                now: Timestamp,
+            ) -> Result<Option<Stored>, StoreError> {
+                (**self).load(audience, id, now).await
+            }
+
+            async fn save(
+                &self,
+                key: &SessionKey,
+                record: Arc<SessionRecord>,
+                expected: Revision,
+            ) -> Result<Revision, StoreError> {
+                (**self).save(key, record, expected).await
+            }
+
+            async fn touch(
+                &self,
+                key: &SessionKey,
+                now: Timestamp,
+                idle_deadline: Option<Timestamp>,
+            ) -> Result<Option<Revision>, StoreError> {
+                (**self).touch(key, now, idle_deadline).await
+            }
+
+            async fn delete(&self, key: &SessionKey, now: Timestamp) -> Result<bool, StoreError> {
+                (**self).delete(key, now).await
+            }
+
+            async fn delete_expired(
+                &self,
+                now: Timestamp,
+                limit: usize,
+            ) -> Result<Vec<SessionKey>, StoreError> {
+                (**self).delete_expired(now, limit).await
+            }
+        }
+    };
+}
+
+forward!(Arc);
+forward!(Box);
