@@ -1,4 +1,83 @@
 //! Session management for Model Context Protocol servers, as a tower layer.
+//!
+//! [`SessionLayer`] goes around the MCP server you have: rmcp's, handlers of axum, a service of your own. It mints a
+//! session id when an initialize succeeds, knows each request of the session by it, answers 404 once it is over, ends
+//! it at DELETE, and gives handlers a [`SessionContext`] to keep values in.
+//!
+//! # Examples
+//!
+//! ```
+//! use http_body_util::Full;
+//! use tower::{Layer, Service, ServiceExt, service_fn};
+//! use tower_mcp_session::{MemoryStore, RequestBody, SessionContext, SessionLayer};
+//!
+//! type Body = Full<bytes::Bytes>;
+//!
+//! // Stands for your server: it answers an initialize, and counts all other requests of a session.
+//! async fn server(request: http::Request<RequestBody<Body>>) -> Result<http::Response<Body>, std::convert::Infallible> {
+//!     let session = request.extensions().get::<SessionContext>().cloned();
+//!     let answer = match session {
+//!         Some(session) if session.id().is_some() => {
+//!             let count = session.update("count", |count: Option<u32>| count.unwrap_or(0) + 1).await;
+//!             count.unwrap_or(0).to_string()
+//!         }
+//!         _ => r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}"#.to_owned(),
+//!     };
+//!     Ok(http::Response::new(Body::from(answer)))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut service = SessionLayer::new(MemoryStore::new()).layer(service_fn(server));
+//!
+//! let initialize = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
+//! let request = http::Request::post("/mcp").body(Body::from(initialize))?;
+//! let answer = service.ready().await?.call(request).await?;
+//! let id = &answer.headers()["mcp-session-id"];
+//!
+//! let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{}}"#;
+//! let request = http::Request::post("/mcp").header("mcp-session-id", id).body(Body::from(call))?;
+//! assert_eq!(service.ready().await?.call(request).await?.status(), 200);
+//!
+//! let request = http::Request::delete("/mcp").header("mcp-session-id", id).body(Body::default())?;
+//! assert_eq!(service.ready().await?.call(request).await?.status(), 204);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The ways of a request
+//!
+//! | a request | goes this way | costs |
+//! |---|---|---|
+//! | of an older revision with the id of a live session | to the inner service, with its [`SessionContext`] | one look-up; the body is not read |
+//! | of 2026-07-28 or later | to the inner service, its answer untouched | nothing is looked up or read |
+//! | that is an initialize | to the inner service; a session begins if it succeeds | up to 64 KiB of the body, and the answer up to its result, are read |
+//! | that is not MCP's | to the inner service, byte for byte | the start of a JSON body without an id is read |
+//!
+//! Everything else is answered by the layer: 404 for an id that is unknown, expired, ended or another's; 400 for a
+//! missing id; 503 with `Retry-After` when the store cannot be asked or there is no room.
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `axum` | extractors for handlers of axum |
+//! | `testing` | the store contract as functions, a manual clock, stores that fail, a scripted server |
+//!
+//! The stores are listed in [`store`], all limits and their defaults at [`SessionLayer`].
+//!
+//! # Security
+//!
+//! - A session id is no proof of who is calling: authenticate each request, outside this layer, and tell the layer who
+//!   it is with [`SessionLayer::with_principal`]. Without it, whoever has an id has the session.
+//! - Handlers authorise from the present request, never from what was true at initialize.
+//! - A server that listens on a loopback address sets [`SessionLayer::with_allowed_hosts`] and
+//!   [`SessionLayer::with_allowed_origins`] against DNS rebinding.
+//! - Ids, principals and messages never reach a log or an error text; [`SessionId::fingerprint`] does.
+//!
+//! # Minimum supported Rust version
+//!
+//! 1.88. A newer one is a minor release.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -35,3 +114,8 @@ pub use session::{
     Values, ValuesError,
 };
 pub use store::{MemoryStore, SessionStore};
+
+/// The README's code, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -17,7 +17,11 @@ async fn server(request: Request<RequestBody<Body>>) -> Result<Response<Body>, I
     let answer = if text.contains("\"initialize\"") {
         r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}"#.to_owned()
     } else {
-        let count = session.unwrap().update("n", |n: Option<u32>| n.unwrap_or(0) + 1).await.unwrap();
+        let count = session
+            .unwrap()
+            .update("n", |n: Option<u32>| n.unwrap_or(0) + 1)
+            .await
+            .unwrap();
         count.to_string()
     };
     Ok(Response::new(Body::from(answer)))
@@ -34,16 +38,23 @@ async fn a_session_begins_counts_and_ends() {
     drop(answer);
     for n in 1..4 {
         let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#;
-        let request =
-            Request::post("/mcp").header("mcp-session-id", &id).body(Body::from(call)).unwrap();
+        let request = Request::post("/mcp")
+            .header("mcp-session-id", &id)
+            .body(Body::from(call))
+            .unwrap();
         let answer = service.clone().oneshot(request).await.unwrap();
         assert!(!answer.headers().contains_key("mcp-session-id"));
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, n.to_string().as_bytes());
     }
     for status in [StatusCode::NO_CONTENT, StatusCode::NOT_FOUND] {
-        let request =
-            Request::delete("/mcp").header("mcp-session-id", &id).body(Body::default()).unwrap();
-        assert_eq!(service.clone().oneshot(request).await.unwrap().status(), status);
+        let request = Request::delete("/mcp")
+            .header("mcp-session-id", &id)
+            .body(Body::default())
+            .unwrap();
+        assert_eq!(
+            service.clone().oneshot(request).await.unwrap().status(),
+            status
+        );
     }
 }

@@ -1,21 +1,20 @@
 //! A session that this instance holds.
 
 use std::fmt;
+use std::mem;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use http::HeaderValue;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use super::activity::Activity;
 use super::busy::Uses;
 use super::core::Core;
+use super::extras::{Extras, Signals};
 use crate::config;
-use crate::session::{
-    OwnerTag, Principal, SessionId, SessionKey, SessionRecord, SessionState, Timestamp,
-};
+use crate::session::{SessionId, SessionKey, SessionRecord, SessionState, Timestamp};
 use crate::sharded::Keyed;
 use crate::store::{Revision, Stored, Watch, WatchStatus};
 
@@ -40,70 +39,37 @@ pub(crate) struct LiveSession {
     watch: Option<Watch>,
     /// The revision of the record held here.
     revision: AtomicU64,
-    /// Until then nothing needs to be asked of the store, if the watch agrees.
-    fresh_until: AtomicU64,
-    last_seen: AtomicU64,
+    activity: Activity,
     pub(super) uses: Uses,
     flags: AtomicU8,
     held: Mutex<Held>,
 }
 
-struct Held {
-    record: Arc<SessionRecord>,
-    extras: Option<Box<Extras>>,
+pub(super) struct Held {
+    pub(super) record: Arc<SessionRecord>,
+    pub(super) extras: Option<Box<Extras>>,
 }
 
-/// What some sessions need.
-struct Extras {
-    /// Cancelled when the session ends.
-    ended: CancellationToken,
-    /// Cancelled when the session ends, or when this instance has been drained.
-    streams: CancellationToken,
-    principal: Option<Principal>,
-    inner: Option<InnerSession>,
-    writes: Arc<Semaphore>,
-}
-
-/// The session that the inner service keeps for itself. It is ended when this is dropped: then nobody can reach it
-/// any more.
-pub(crate) struct InnerSession {
-    id: HeaderValue,
-    close: Option<Box<dyn FnOnce() + Send>>,
-}
-
-impl InnerSession {
-    /// The inner session `id`, which `close` ends.
-    pub(crate) fn new(id: HeaderValue, close: impl FnOnce() + Send + 'static) -> Self {
-        Self {
-            id,
-            close: Some(Box::new(close)),
-        }
-    }
-}
-
-impl Drop for InnerSession {
-    fn drop(&mut self) {
-        if let Some(close) = self.close.take() {
-            close();
-        }
-    }
-}
-
-/// Marks of a session; see the methods of the same names.
+/// Marks of a session.
 pub(crate) mod flag {
     /// Nothing came after initialize yet.
     pub(crate) const HALF_OPEN: u8 = 1;
     /// The client has not finished the handshake, as far as is known.
     pub(crate) const UNINITIALIZED: u8 = 2;
     pub(crate) const SUSPENDED: u8 = 4;
+    /// It has an owner.
     pub(crate) const OWNED: u8 = 8;
+    /// The inner service minted an id of its own.
     pub(crate) const MAPPED: u8 = 16;
     /// Taken over from the store, not begun here.
     pub(crate) const RESTORED: u8 = 32;
     /// Not in the table any more, though alive in the store.
     pub(crate) const DETACHED: u8 = 64;
+
     /// With one of these a request cannot be served without a second look.
     pub(crate) const LOOK: u8 = HALF_OPEN | UNINITIALIZED | SUSPENDED;
+    /// These follow from the record, and change with it.
+    pub(crate) const WRITTEN: u8 = UNINITIALIZED | SUSPENDED;
 }
 
 impl LiveSession {
@@ -114,8 +80,7 @@ impl LiveSession {
             home,
             watch: stored.watch,
             revision: AtomicU64::new(stored.revision.number()),
-            fresh_until: AtomicU64::new(0),
-            last_seen: AtomicU64::new(stored.last_activity.as_millis()),
+            activity: Activity::default(),
             uses: Uses::default(),
             flags: AtomicU8::new(flags | flags_of(&stored.record)),
             held: Mutex::new(Held {
@@ -123,6 +88,7 @@ impl LiveSession {
                 extras: None,
             }),
         };
+        session.activity.see_exactly(stored.last_activity);
         session.set_touched(now);
         session
     }
@@ -161,7 +127,7 @@ impl LiveSession {
     }
 
     pub(crate) fn last_seen(&self) -> Timestamp {
-        Timestamp::from_millis(self.last_seen.load(Ordering::Relaxed))
+        self.activity.last_seen()
     }
 
     pub(crate) fn has(&self, flags: u8) -> bool {
@@ -170,16 +136,14 @@ impl LiveSession {
 
     /// Whether a request may be served at once: nothing to look at, nothing to ask.
     pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
-        now.as_millis() < self.fresh_until.load(Ordering::Relaxed)
-            && !self.has(flag::LOOK)
-            && self.watch_agrees()
+        self.activity.is_fresh(now) && !self.has(flag::LOOK) && self.watch_agrees()
     }
 
     /// Whether the record held here is known to be the store's, or was read from it within the freshness allowed.
     pub(super) fn is_current(&self, now: Timestamp) -> bool {
         match self.watch {
             Some(_) => self.watch_agrees(),
-            None => now.as_millis() < self.fresh_until.load(Ordering::Relaxed),
+            None => self.activity.is_fresh(now),
         }
     }
 
@@ -227,29 +191,19 @@ impl LiveSession {
 
     /// When the store last heard that the session is in use.
     pub(super) fn touched_at(&self) -> Timestamp {
-        Timestamp::from_millis(self.fresh_until.load(Ordering::Relaxed))
-            .saturating_sub(self.window())
+        self.activity.told_at(self.window())
     }
 
-    /// Notes that the session is in use. One store to memory a second, so that requests of one session do not fight
-    /// for the cache line.
+    /// Notes that the session is in use; exact to a second.
     pub(crate) fn see(&self, now: Timestamp) {
-        let seen = self.last_seen.load(Ordering::Relaxed);
-        if now.as_millis().saturating_sub(seen) >= 1000 {
-            self.last_seen.fetch_max(now.as_millis(), Ordering::Relaxed);
-        }
+        self.activity.see(now);
     }
 
     /// Notes that the store was told at `now`.
     pub(super) fn set_touched(&self, now: Timestamp) {
-        let window = self.window();
-        // Near the absolute end the store is asked each time: it decides, to the millisecond.
-        let latest = self.held().record.absolute_end().saturating_sub(window);
-        self.fresh_until.store(
-            now.min(latest).saturating_add(window).as_millis(),
-            Ordering::Relaxed,
-        );
-        self.last_seen.fetch_max(now.as_millis(), Ordering::Relaxed);
+        let end = self.held().record.absolute_end();
+        self.activity.set_told(now, self.window(), end);
+        self.activity.see_exactly(now);
     }
 
     /// How long an answer of the store holds.
@@ -270,18 +224,25 @@ impl LiveSession {
         revision: Revision,
         expected: Option<Revision>,
     ) {
-        let mut held = self.held();
-        if expected.is_some_and(|expected| !self.revision_is(expected)) {
-            return;
+        let cut = {
+            let mut held = self.held();
+            if expected.is_some_and(|expected| !self.revision_is(expected)) {
+                return;
+            }
+            let suspends = record.suspended() && !held.record.suspended();
+            let written = flags_of(&record) & flag::WRITTEN;
+            self.flags
+                .fetch_and(!flag::WRITTEN | written, Ordering::AcqRel);
+            self.flags.fetch_or(written, Ordering::AcqRel);
+            held.record = record;
+            self.revision.store(revision.number(), Ordering::Release);
+            let extras = held.extras.as_mut().filter(|_| suspends);
+            // Renewed: work that begins after the session is resumed goes on.
+            extras.map(|extras| mem::replace(&mut extras.signals, Signals::new(&self.home.drained)))
+        };
+        if let Some(signals) = cut {
+            signals.cancel();
         }
-        let stored = flags_of(&record) & (flag::SUSPENDED | flag::UNINITIALIZED);
-        self.flags.fetch_and(
-            !(flag::SUSPENDED | flag::UNINITIALIZED) | stored,
-            Ordering::AcqRel,
-        );
-        self.flags.fetch_or(stored, Ordering::AcqRel);
-        held.record = record;
-        self.revision.store(revision.number(), Ordering::Release);
     }
 
     /// Sets `flags`; says whether one of them was not set before.
@@ -294,112 +255,8 @@ impl LiveSession {
         self.flags.fetch_and(!flags, Ordering::AcqRel) & flags != 0
     }
 
-    /// Whether `principal` may use this session. None equals only none.
-    pub(crate) fn belongs_to(&self, principal: Option<&Principal>) -> bool {
-        let (true, Some(principal)) = (self.has(flag::OWNED), principal) else {
-            return !self.has(flag::OWNED) && principal.is_none();
-        };
-        if self.principal().as_ref() == Some(principal) {
-            return true;
-        }
-        let tag = self.core().store.owner_tag(&self.id, principal);
-        self.record().owner() == Some(&tag)
-    }
-
-    /// Whose cap the session counts for. Not the record's tag, which may depend on the id.
-    pub(super) fn group(&self) -> Option<OwnerTag> {
-        self.principal().as_ref().map(OwnerTag::of)
-    }
-
-    pub(crate) fn principal(&self) -> Option<Principal> {
-        self.held()
-            .extras
-            .as_ref()
-            .and_then(|extras| extras.principal.clone())
-    }
-
-    pub(super) fn set_principal(&self, principal: Option<Principal>) {
-        if principal.is_some() {
-            self.with_extras(|extras| extras.principal = principal);
-        }
-    }
-
-    /// The id that the inner service knows this session by.
-    pub(crate) fn inner_id(&self) -> Option<HeaderValue> {
-        if !self.has(flag::MAPPED) {
-            return None;
-        }
-        self.held()
-            .extras
-            .as_ref()
-            .and_then(|extras| extras.inner.as_ref())
-            .map(|inner| inner.id.clone())
-    }
-
-    pub(super) fn set_inner(&self, inner: InnerSession) {
-        self.with_extras(|extras| extras.inner = Some(inner));
-    }
-
-    /// Cancelled when the session ends.
-    pub(crate) fn ended(&self) -> CancellationToken {
-        self.with_extras(|extras| extras.ended.clone())
-    }
-
-    /// Cancelled when the streams of this session must end.
-    pub(crate) fn streams_end(&self) -> CancellationToken {
-        self.with_extras(|extras| extras.streams.clone())
-    }
-
-    /// The queue of this session's writes.
-    pub(super) fn writes(&self) -> Arc<Semaphore> {
-        self.with_extras(|extras| Arc::clone(&extras.writes))
-    }
-
-    /// Cancels the work and the streams of a session whose uses were closed, and ends its inner session.
-    pub(super) fn shut(&self) {
-        let (tokens, inner) = {
-            let mut held = self.held();
-            let Some(extras) = &mut held.extras else {
-                return;
-            };
-            (
-                [extras.ended.clone(), extras.streams.clone()],
-                extras.inner.take(),
-            )
-        };
-        // Not under the lock: this runs the wakers of whoever waits.
-        if !self.has(flag::DETACHED) {
-            tokens.iter().for_each(CancellationToken::cancel);
-        }
-        drop(inner);
-    }
-
-    fn with_extras<R>(&self, f: impl FnOnce(&mut Extras) -> R) -> R {
-        let mut held = self.held();
-        f(held
-            .extras
-            .get_or_insert_with(|| Box::new(Extras::new(&self.home.drained, self.has_ended()))))
-    }
-
-    fn held(&self) -> MutexGuard<'_, Held> {
+    pub(super) fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Extras {
-    fn new(drained: &CancellationToken, ended: bool) -> Self {
-        let extras = Self {
-            ended: CancellationToken::new(),
-            streams: drained.child_token(),
-            principal: None,
-            inner: None,
-            writes: Arc::new(Semaphore::new(1)),
-        };
-        if ended {
-            extras.ended.cancel();
-            extras.streams.cancel();
-        }
-        extras
     }
 }
 
@@ -416,12 +273,6 @@ impl fmt::Debug for LiveSession {
         f.debug_struct("LiveSession")
             .field("id", &self.id)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for InnerSession {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InnerSession").finish_non_exhaustive()
     }
 }
 

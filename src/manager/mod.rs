@@ -1,10 +1,12 @@
 //! A session's life, without HTTP: it begins, is found, is used, ends.
 
+mod activity;
 mod admission;
 mod busy;
 mod context;
 mod core;
 mod eviction;
+mod extras;
 mod finding;
 mod keeper;
 mod live;
@@ -26,7 +28,8 @@ pub use writing::SessionError;
 
 pub(crate) use admission::Reservation;
 pub(crate) use busy::{Busy, Use};
-pub(crate) use live::{InnerSession, LiveSession, flag};
+pub(crate) use extras::InnerSession;
+pub(crate) use live::{LiveSession, flag};
 pub(crate) use pending::Pending;
 
 use self::admission::Admission;

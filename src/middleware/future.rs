@@ -32,7 +32,7 @@ pin_project! {
     #[project = KindProject]
     enum Kind<F, R, E> {
         Untouched { #[pin] future: F },
-        Passthrough { #[pin] future: F, stray: Option<Stray>, endpoint: Arc<Endpoint> },
+        Passthrough { #[pin] future: F, modern: Option<ModernCall> },
         Known { #[pin] future: F, known: Option<Known> },
         Session { future: Boxed<R, E> },
     }
@@ -40,11 +40,12 @@ pin_project! {
 
 pub(super) type Boxed<R, E> = Pin<Box<dyn Future<Output = Result<Answer<R>, E>> + Send>>;
 
-/// What ends a session that the inner service begins where it should not.
+/// What goes along with a modern request.
 #[derive(Debug)]
-pub(super) struct Stray {
-    pub(super) closer: Closer,
-    pub(super) address: Address,
+pub(super) struct ModernCall {
+    pub(super) endpoint: Arc<Endpoint>,
+    /// What ends a session that the inner service begins all the same, if it may.
+    pub(super) minter: Option<(Closer, Address)>,
 }
 
 /// What goes along with a request of a session that lives here.
@@ -64,13 +65,9 @@ impl<F, R, E> ResponseFuture<F, R, E> {
         }
     }
 
-    pub(super) fn passthrough(future: F, stray: Option<Stray>, endpoint: Arc<Endpoint>) -> Self {
+    pub(super) fn passthrough(future: F, modern: Option<ModernCall>) -> Self {
         Self {
-            kind: Kind::Passthrough {
-                future,
-                stray,
-                endpoint,
-            },
+            kind: Kind::Passthrough { future, modern },
         }
     }
 
@@ -102,13 +99,9 @@ where
             KindProject::Untouched { future } => Poll::Ready(
                 ready!(future.poll(cx)).map(|response| response.map(ResponseBody::passed)),
             ),
-            KindProject::Passthrough {
-                future,
-                stray,
-                endpoint,
-            } => {
+            KindProject::Passthrough { future, modern } => {
                 let response = ready!(future.poll(cx))?;
-                Poll::Ready(Ok(passed(response, stray.take(), endpoint)))
+                Poll::Ready(Ok(passed(response, modern.take())))
             }
             KindProject::Known { future, known } => {
                 let Poll::Ready(result) = future.poll(cx) else {
@@ -134,18 +127,18 @@ impl<F, R, E> fmt::Debug for ResponseFuture<F, R, E> {
 }
 
 /// The answer to a request without a session.
-pub(super) fn passed<R>(
-    mut response: Response<R>,
-    stray: Option<Stray>,
-    endpoint: &Endpoint,
-) -> Answer<R>
+pub(super) fn passed<R>(mut response: Response<R>, modern: Option<ModernCall>) -> Answer<R>
 where
     R: Body<Data = Bytes>,
 {
-    if let (Some(id), Some(stray)) = (inner::take_id(response.headers_mut()), stray) {
-        stray.closer.close(id, stray.address);
+    let stray = inner::take_id(response.headers_mut());
+    let Some(modern) = modern else {
+        return response.map(ResponseBody::passed);
+    };
+    if let (Some(id), Some((closer, address))) = (stray, modern.minter) {
+        closer.close(id, address);
     }
-    response.map(|body| ResponseBody::passed(body).ending_with(endpoint.manager.drained()))
+    response.map(|body| ResponseBody::passed(body).ending_with(modern.endpoint.manager.drained()))
 }
 
 impl Known {

@@ -135,8 +135,11 @@ impl<S: Clone> Layer<S> for SessionLayer {
     type Service = Session<S>;
 
     fn layer(&self, inner: S) -> Session<S> {
+        let mut options = (*self.options).clone();
+        // Wire rule 26: a DELETE that the store cannot keep to is refused before any look-up.
+        options.rules.delete &= self.manager.core().capabilities.delete;
         let endpoint = Endpoint {
-            options: (*self.options).clone(),
+            options,
             manager: self.manager.clone(),
             address: OnceLock::new(),
         };

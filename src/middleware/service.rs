@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use super::body::RequestBody;
 use super::endpoint::{Endpoint, First};
-use super::future::{Known, ResponseFuture, Stray};
+use super::future::{Known, ModernCall, ResponseFuture};
 use super::inner::{Address, Closer, InnerService, Spare};
 use super::paths::{Arrival, arrive, enter, may_resume};
 use super::reply;
@@ -99,21 +99,21 @@ impl<S> Session<S> {
     {
         // Wire rules 64, 73 and 84: neither of them reaches the inner service.
         parts.headers.remove(header::SESSION_ID);
-        let mut stray = None;
+        let mut modern = None;
         if decision == Decision::Modern {
             parts.headers.remove(header::LAST_EVENT_ID);
             // Wire rule 71. A request that names its method is no initialize, or the inner service refuses it.
-            if !parts.headers.contains_key(header::METHOD) {
-                stray = Some(Stray {
-                    closer: self.closer(),
-                    address: Address::of(&parts.uri, &parts.headers),
-                });
-            }
+            let may_mint = !parts.headers.contains_key(header::METHOD);
+            let minter = may_mint.then(|| (self.closer(), Address::of(&parts.uri, &parts.headers)));
+            modern = Some(ModernCall {
+                endpoint: Arc::clone(&self.endpoint),
+                minter,
+            });
         }
         let future = self
             .inner
             .call(Request::from_parts(parts, RequestBody::unread(body)));
-        ResponseFuture::passthrough(future, stray, Arc::clone(&self.endpoint))
+        ResponseFuture::passthrough(future, modern)
     }
 
     /// Calls the inner service in a session that lives here.

@@ -1,22 +1,22 @@
 //! The handle that handlers use.
 
+mod values;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::live::{LiveSession, flag};
 use super::pending::Pending;
-use super::writing::{SessionError, check_size};
+use super::writing::SessionError;
 use super::{EndReason, SessionManager};
 use crate::protocol::ProtocolVersion;
 use crate::session::{
     ClientInfo, Fingerprint, Handshake, InvalidTransition, Principal, SessionId, SessionState,
-    Timestamp, Values,
+    Timestamp,
 };
 use crate::store::StoreErrorKind;
 
@@ -157,17 +157,15 @@ impl SessionContext {
 
     /// Whether the session has ended, as far as this instance knows.
     pub fn has_ended(&self) -> bool {
-        match &self.0 {
-            Kind::Live(session) => session.has_ended() || session.is_gone(),
-            Kind::Pending(pending) => match pending.session() {
-                Some(session) => session.has_ended() || session.is_gone(),
-                None => pending.failed.is_cancelled(),
-            },
+        match (self.session(), &self.0) {
+            (Some(session), _) => session.has_ended() || session.is_gone(),
+            (None, Kind::Pending(pending)) => pending.failed.is_cancelled(),
+            (None, Kind::Live(_)) => false,
         }
     }
 
-    /// Waits for the end of the session: DELETE, expiry, eviction, [`SessionContext::end`], or an initialize that
-    /// fails. Work that belongs to a session selects on it.
+    /// Waits for the end of the session, by whatever cause, or for its suspension. Work that belongs to a session
+    /// selects on it.
     ///
     /// # Cancel safety
     ///
@@ -275,164 +273,11 @@ impl SessionContext {
             .await
     }
 
-    /// The value called `name`; `None` if there is none.
-    ///
-    /// # Errors
-    ///
-    /// [`SessionError::Values`] if it is not a `T`; [`SessionError::Store`] if the store could not be asked, or the
-    /// session has ended.
-    pub async fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, SessionError> {
-        Ok(self.values().await?.get(name)?)
-    }
-
-    /// The value called `name`, or `default` if there is none.
-    ///
-    /// # Errors
-    ///
-    /// As for [`SessionContext::get`].
-    pub async fn get_or<T: DeserializeOwned>(
-        &self,
-        name: &str,
-        default: T,
-    ) -> Result<T, SessionError> {
-        Ok(self.get(name).await?.unwrap_or(default))
-    }
-
-    /// All values, as they are now.
-    ///
-    /// # Errors
-    ///
-    /// [`SessionError::Store`] if the store could not be asked, or the session has ended.
-    pub async fn values(&self) -> Result<Values, SessionError> {
-        if let Kind::Pending(pending) = &self.0
-            && let Some(values) = pending.staged(|values| values.clone())
-        {
-            return Ok(values);
-        }
-        Ok(self.begun().await?.current_record().await?.values().clone())
-    }
-
-    /// Stores `value` under `name`, in place of what was there.
-    ///
-    /// # Errors
-    ///
-    /// [`SessionError::TooLarge`] over the limit, [`SessionError::Values`] if `value` cannot be written as JSON,
-    /// [`SessionError::Store`] if the store did not do it.
-    ///
-    /// # Cancel safety
-    ///
-    /// If the future is dropped, the value may or may not have been stored.
-    pub async fn insert<T: Serialize + Sync + ?Sized>(
-        &self,
-        name: &str,
-        value: &T,
-    ) -> Result<(), SessionError> {
-        self.change(|values| Ok(values.insert(name, value)?)).await
-    }
-
-    /// Removes the value called `name`; says whether there was one.
-    ///
-    /// # Errors
-    ///
-    /// [`SessionError::Store`] if the store did not do it.
-    ///
-    /// # Cancel safety
-    ///
-    /// If the future is dropped, the value may or may not have been removed.
-    pub async fn remove(&self, name: &str) -> Result<bool, SessionError> {
-        self.change(|values| Ok(values.remove(name))).await
-    }
-
-    /// Stores all of `values` in one step: all are seen, or none.
-    ///
-    /// # Errors
-    ///
-    /// As for [`SessionContext::insert`].
-    ///
-    /// # Cancel safety
-    ///
-    /// If the future is dropped, all or none may have been stored.
-    pub async fn extend(&self, values: &Values) -> Result<(), SessionError> {
-        self.change(|own| {
-            own.extend(values);
-            Ok(())
-        })
-        .await
-    }
-
-    /// Removes all values.
-    ///
-    /// # Errors
-    ///
-    /// [`SessionError::Store`] if the store did not do it.
-    ///
-    /// # Cancel safety
-    ///
-    /// If the future is dropped, the values may or may not have been removed.
-    pub async fn clear(&self) -> Result<(), SessionError> {
-        self.change(|values| {
-            values.clear();
-            Ok(())
-        })
-        .await
-    }
-
-    /// Changes the value called `name` by `change`, which gets the present one and gives the next; returns that.
-    ///
-    /// When somebody else changed the session meanwhile, here or on another instance, `change` is asked again with
-    /// what is there then: no update is lost.
-    ///
-    /// # Errors
-    ///
-    /// As for [`SessionContext::insert`]; [`StoreErrorKind::Conflict`] if others were faster 64 times in a row.
-    ///
-    /// # Cancel safety
-    ///
-    /// If the future is dropped, the change may or may not have been made.
-    pub async fn update<T, F>(&self, name: &str, mut change: F) -> Result<T, SessionError>
-    where
-        T: Serialize + DeserializeOwned,
-        F: FnMut(Option<T>) -> T,
-    {
-        self.change(|values| {
-            let next = change(values.get(name)?);
-            values.insert(name, &next)?;
-            Ok(next)
-        })
-        .await
-    }
-
-    async fn change<T>(
-        &self,
-        mut change: impl FnMut(&mut Values) -> Result<T, SessionError>,
-    ) -> Result<T, SessionError> {
-        if let Kind::Pending(pending) = &self.0
-            && let Some(result) = pending.staged(|staged| {
-                let mut values = staged.clone();
-                let result = change(&mut values)?;
-                check_size(&values, pending.core.config.max_values_bytes)?;
-                *staged = values;
-                Ok(result)
-            })
-        {
-            return result;
-        }
-        self.begun().await?.write_values(change).await
-    }
-
     /// The session, if there is one by now.
     fn session(&self) -> Option<Arc<LiveSession>> {
         match &self.0 {
             Kind::Live(session) => Some(Arc::clone(session)),
             Kind::Pending(pending) => pending.session(),
-        }
-    }
-
-    /// The session, once it is known whether there is one.
-    async fn begun(&self) -> Result<Arc<LiveSession>, SessionError> {
-        match &self.0 {
-            Kind::Live(session) => Ok(Arc::clone(session)),
-            Kind::Pending(pending) => Ok(pending.outcome().await.ok_or(StoreErrorKind::Gone)?),
         }
     }
 

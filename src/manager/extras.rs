@@ -1,0 +1,183 @@
+//! What some sessions need and most do not: allocated when first used.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::live::{LiveSession, flag};
+use crate::session::{OwnerTag, Principal};
+
+/// The parts of a live session that not every session has.
+pub(super) struct Extras {
+    pub(super) signals: Signals,
+    pub(super) principal: Option<Principal>,
+    pub(super) inner: Option<InnerSession>,
+    /// The queue of writes: one permit, handed out in order.
+    pub(super) writes: Arc<Semaphore>,
+}
+
+/// What tells the work and the streams of a session that it is over.
+#[derive(Clone)]
+pub(super) struct Signals {
+    pub(super) work: CancellationToken,
+    /// Cancelled with the work, or when this instance has been drained.
+    pub(super) streams: CancellationToken,
+}
+
+impl Extras {
+    pub(super) fn new(drained: &CancellationToken) -> Self {
+        let signals = Signals::new(drained);
+        Self {
+            signals,
+            principal: None,
+            inner: None,
+            writes: Arc::new(Semaphore::new(1)),
+        }
+    }
+}
+
+impl Signals {
+    pub(super) fn new(drained: &CancellationToken) -> Self {
+        Self {
+            work: CancellationToken::new(),
+            streams: drained.child_token(),
+        }
+    }
+
+    /// Runs the wakers of whoever waits: never under a lock.
+    pub(super) fn cancel(&self) {
+        self.work.cancel();
+        self.streams.cancel();
+    }
+}
+
+/// The session that the inner service keeps for itself. It is ended when this is dropped: then nobody can reach it
+/// any more.
+pub(crate) struct InnerSession {
+    pub(super) id: HeaderValue,
+    close: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl InnerSession {
+    /// The inner session `id`, which `close` ends.
+    pub(crate) fn new(id: HeaderValue, close: impl FnOnce() + Send + 'static) -> Self {
+        Self {
+            id,
+            close: Some(Box::new(close)),
+        }
+    }
+}
+
+impl Drop for InnerSession {
+    fn drop(&mut self) {
+        if let Some(close) = self.close.take() {
+            close();
+        }
+    }
+}
+
+impl fmt::Debug for InnerSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InnerSession").finish_non_exhaustive()
+    }
+}
+
+/// What the session says of its extras.
+impl LiveSession {
+    /// Whether `principal` may use this session. None equals only none.
+    pub(crate) fn belongs_to(&self, principal: Option<&Principal>) -> bool {
+        let (true, Some(principal)) = (self.has(flag::OWNED), principal) else {
+            return !self.has(flag::OWNED) && principal.is_none();
+        };
+        let known = self
+            .held()
+            .extras
+            .as_ref()
+            .is_some_and(|extras| extras.principal.as_ref() == Some(principal));
+        if known {
+            return true;
+        }
+        let tag = self.core().store.owner_tag(self.id(), principal);
+        self.record().owner() == Some(&tag)
+    }
+
+    /// Whose cap the session counts for. Not the record's tag, which may depend on the id.
+    pub(super) fn group(&self) -> Option<OwnerTag> {
+        self.principal().as_ref().map(OwnerTag::of)
+    }
+
+    pub(crate) fn principal(&self) -> Option<Principal> {
+        self.held()
+            .extras
+            .as_ref()
+            .and_then(|extras| extras.principal.clone())
+    }
+
+    pub(super) fn set_principal(&self, principal: Option<Principal>) {
+        if principal.is_some() {
+            self.with_extras(|extras| extras.principal = principal);
+        }
+    }
+
+    /// The id that the inner service knows this session by.
+    pub(crate) fn inner_id(&self) -> Option<HeaderValue> {
+        if !self.has(flag::MAPPED) {
+            return None;
+        }
+        self.held()
+            .extras
+            .as_ref()
+            .and_then(|extras| extras.inner.as_ref())
+            .map(|inner| inner.id.clone())
+    }
+
+    pub(super) fn set_inner(&self, inner: InnerSession) {
+        self.with_extras(|extras| extras.inner = Some(inner));
+    }
+
+    /// Cancelled when the session ends or is suspended.
+    pub(crate) fn ended(&self) -> CancellationToken {
+        self.with_extras(|extras| extras.signals.work.clone())
+    }
+
+    /// Cancelled when the streams of this session must end.
+    pub(crate) fn streams_end(&self) -> CancellationToken {
+        self.with_extras(|extras| extras.signals.streams.clone())
+    }
+
+    /// The queue of this session's writes.
+    pub(super) fn writes(&self) -> Arc<Semaphore> {
+        self.with_extras(|extras| Arc::clone(&extras.writes))
+    }
+
+    /// Cancels the work and the streams of a session whose uses were closed, and ends its inner session.
+    pub(super) fn shut(&self) {
+        let (signals, inner) = {
+            let mut held = self.held();
+            let Some(extras) = &mut held.extras else {
+                return;
+            };
+            (extras.signals.clone(), extras.inner.take())
+        };
+        if !self.has(flag::DETACHED) {
+            signals.cancel();
+        }
+        drop(inner);
+    }
+
+    fn with_extras<R>(&self, f: impl FnOnce(&mut Extras) -> R) -> R {
+        let mut held = self.held();
+        let extras = held.extras.get_or_insert_with(|| {
+            let extras = Extras::new(&self.home.drained);
+            if self.has_ended() {
+                // Nobody waits for signals that were made a moment ago: no waker runs under the lock.
+                extras.signals.cancel();
+            }
+            Box::new(extras)
+        });
+        f(extras)
+    }
+}
