@@ -73,12 +73,12 @@ where
         self.endpoint.manager.keep();
         let (parts, body) = request.into_parts();
         if let Some(refusal) = self.endpoint.options.allowed.refusal(&parts) {
-            return refused(refusal);
+            return self.refuse(refusal);
         }
         match self.endpoint.first_look(&parts) {
             First::Passes(decision) => self.pass(parts, body, decision),
             First::Known(busy) => self.call_in_session(parts, body, busy),
-            First::Refused(refusal) => refused(refusal),
+            First::Refused(refusal) => self.refuse(refusal),
             First::Waits => self.wait(parts, body),
         }
     }
@@ -129,7 +129,7 @@ impl<S> Session<S> {
         R: Send + 'static,
     {
         if busy.kind() == Use::Stream && !may_resume(&parts, busy.session()) {
-            return refused(Refusal::UnknownLastEventId);
+            return self.refuse(Refusal::UnknownLastEventId);
         }
         let inner_id = enter(&mut parts, &busy);
         let known = Known {
@@ -151,9 +151,7 @@ impl<S> Session<S> {
         B: Body<Data = Bytes> + Send + 'static,
         R: Body<Data = Bytes> + Send + 'static,
     {
-        // The ready service goes: it may hold a permit that another request needs for this one to go on.
-        let fresh = self.inner.clone();
-        drop(mem::replace(&mut self.inner, fresh.clone()));
+        let fresh = self.release_ready();
         let arrival = Arrival {
             inner: fresh,
             endpoint: Arc::clone(&self.endpoint),
@@ -161,6 +159,29 @@ impl<S> Session<S> {
             parts,
         };
         ResponseFuture::session(Box::pin(arrive(arrival, body)))
+    }
+
+    /// Answers without the inner service.
+    fn refuse<F, R, E>(&mut self, refusal: Refusal) -> ResponseFuture<F, R, E>
+    where
+        S: Clone,
+        R: Send + 'static,
+        E: Send + 'static,
+    {
+        drop(self.release_ready());
+        ResponseFuture::session(Box::pin(std::future::ready(Ok(reply::refuse(
+            refusal, None,
+        )))))
+    }
+
+    /// Drops the ready service, which may hold a permit that another request needs; gives a copy that is not ready.
+    fn release_ready(&mut self) -> S
+    where
+        S: Clone,
+    {
+        let fresh = self.inner.clone();
+        drop(mem::replace(&mut self.inner, fresh.clone()));
+        fresh
     }
 
     fn closer<B, R>(&self) -> Closer
@@ -182,14 +203,4 @@ impl<S> fmt::Debug for Session<S> {
             .field("endpoint", &self.endpoint)
             .finish_non_exhaustive()
     }
-}
-
-fn refused<F, R, E>(refusal: Refusal) -> ResponseFuture<F, R, E>
-where
-    R: Send + 'static,
-    E: Send + 'static,
-{
-    ResponseFuture::session(Box::pin(std::future::ready(Ok(reply::refuse(
-        refusal, None,
-    )))))
 }
