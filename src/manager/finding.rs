@@ -101,10 +101,13 @@ impl SessionManager {
             session.set_touched(now);
             self.shared.admission.opened(session);
         }
-        if initialized && session.has(flag::UNINITIALIZED) && self.core.capabilities.save {
-            session.write_initialized().await?;
+        if !initialized || !session.has(flag::UNINITIALIZED) {
+            return Ok(());
         }
-        session.clear(if initialized { flag::UNINITIALIZED } else { 0 });
+        if self.core.capabilities.save {
+            return session.write_initialized().await;
+        }
+        session.clear(flag::UNINITIALIZED);
         Ok(())
     }
 

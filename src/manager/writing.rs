@@ -63,7 +63,7 @@ impl LiveSession {
     ) -> Result<T, SessionError> {
         // First come, first served. Requests do not pass here, only those who write.
         let queue = self.writes();
-        let turn = queue.acquire().await.map_err(|_| StoreErrorKind::Gone)?;
+        let _turn = queue.acquire().await.map_err(|_| StoreErrorKind::Gone)?;
         self.current_record().await?;
         for attempt in 1..=config::WRITE_ATTEMPTS {
             let (record, revision) = self.versioned_record();
@@ -86,7 +86,6 @@ impl LiveSession {
                 Err(error) => return Err(self.note_if_gone(error)),
             }
         }
-        drop(turn);
         Err(StoreErrorKind::Conflict.into())
     }
 

@@ -1,0 +1,116 @@
+//! What a test orders a store to do, and what it sees of it.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+
+use crate::store::{StoreError, StoreErrorKind};
+use crate::testing::shared::Shared;
+
+/// A method of a store that does work.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// [`SessionStore::create`](crate::store::SessionStore::create).
+    Create,
+    /// [`SessionStore::load`](crate::store::SessionStore::load).
+    Load,
+    /// [`SessionStore::save`](crate::store::SessionStore::save).
+    Save,
+    /// [`SessionStore::touch`](crate::store::SessionStore::touch).
+    Touch,
+    /// [`SessionStore::delete`](crate::store::SessionStore::delete).
+    Delete,
+    /// [`SessionStore::delete_expired`](crate::store::SessionStore::delete_expired).
+    DeleteExpired,
+}
+
+/// What was ordered and what happened, shared by all clones of a store.
+#[derive(Clone, Debug)]
+pub(super) struct Control(Shared<HashMap<Operation, Commands>>);
+
+impl Control {
+    pub(super) fn read<R: Default>(
+        &self,
+        operation: Operation,
+        f: impl FnOnce(&Commands) -> R,
+    ) -> R {
+        self.0
+            .read(|all| all.get(&operation).map(f).unwrap_or_default())
+    }
+
+    pub(super) fn total_calls(&self) -> usize {
+        self.0.read(|all| all.values().map(|on| on.calls).sum())
+    }
+
+    pub(super) fn all(&self, f: impl FnMut(&mut Commands)) {
+        self.0.update(|all| all.values_mut().for_each(f));
+    }
+
+    pub(super) fn command<R>(&self, operation: Operation, f: impl FnOnce(&mut Commands) -> R) -> R {
+        self.0.update(|all| f(all.entry(operation).or_default()))
+    }
+
+    pub(super) async fn wait_for(
+        &self,
+        operation: Operation,
+        condition: impl Fn(&Commands) -> bool + Send + Sync,
+    ) {
+        let none = Commands::default();
+        self.0
+            .wait_for(|all| condition(all.get(&operation).unwrap_or(&none)))
+            .await;
+    }
+
+    /// Counts a call of `operation`, then does as ordered.
+    pub(super) async fn run<T>(
+        &self,
+        operation: Operation,
+        call: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let hangs = self.command(operation, |on| {
+            on.calls += 1;
+            on.hanging += usize::from(on.hangs);
+            on.hangs
+        });
+        if hangs {
+            let _guard = Hanging(self, operation);
+            self.wait_for(operation, |commands| !commands.hangs).await;
+        }
+        match self.command(operation, |on| on.next.pop_front().or(on.all)) {
+            Some(Fault::Refuse(kind)) => Err(kind.into()),
+            Some(Fault::LoseAnswer(kind)) => call.await.and(Err(kind.into())),
+            None => call.await,
+        }
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self(Shared::new(HashMap::new()))
+    }
+}
+
+/// What is known and ordered of one operation.
+#[derive(Debug, Default)]
+pub(super) struct Commands {
+    pub(super) calls: usize,
+    pub(super) hangs: bool,
+    pub(super) hanging: usize,
+    pub(super) next: VecDeque<Fault>,
+    pub(super) all: Option<Fault>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    Refuse(StoreErrorKind),
+    LoseAnswer(StoreErrorKind),
+}
+
+/// Counts a call that hung as gone, also when its future is dropped.
+struct Hanging<'c>(&'c Control, Operation);
+
+impl Drop for Hanging<'_> {
+    fn drop(&mut self) {
+        self.0.command(self.1, |on| on.hanging -= 1);
+    }
+}
