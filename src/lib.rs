@@ -93,6 +93,9 @@ mod sharded;
 
 pub mod store;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 mod manager;
 
 mod middleware;

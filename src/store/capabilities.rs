@@ -14,7 +14,7 @@ pub struct Capabilities {
     pub save: bool,
     /// `touch` moves the idle deadline. Default: true. Without it sessions end at their absolute end only.
     pub idle_expiry: bool,
-    /// `create` and `load` hand out a [`Watch`]. Default: false.
+    /// `create` and `load` hand out a [`Watch`](super::Watch). Default: false.
     pub watch: bool,
     /// The form of the ids this store can know: all others are unknown without asking it. Default: random.
     pub ids: IdForm,
