@@ -60,7 +60,6 @@ impl Core {
         now: Timestamp,
         idle_deadline: Option<Timestamp>,
     ) -> Result<Option<Revision>, StoreError> {
-        let idle_deadline = idle_deadline.filter(|_| self.capabilities.idle_expiry);
         self.limited(self.store.touch(key, now, idle_deadline))
             .await
     }

@@ -41,21 +41,29 @@ impl SessionManager {
             return Ok(None);
         }
         let now = self.core.now();
-        if !self.touch(&session, now).await? {
+        if !self
+            .touch(&session, now, session.has(flag::HALF_OPEN))
+            .await?
+        {
             self.end_here(&session, EndReason::Expired);
             return Ok(None);
         }
         Ok(Some(session))
     }
 
-    /// Tells the store that the session is used at `now`, and takes over what it has; says whether it is alive.
+    /// Tells the store that the session is used at `now`, and takes over what it has; says whether it is alive. It
+    /// lasts from now on as a half-open one or as a used one does.
     pub(super) async fn touch(
         &self,
         session: &Arc<LiveSession>,
         now: Timestamp,
+        half_open: bool,
     ) -> Result<bool, StoreError> {
+        if !self.core.capabilities.idle_expiry {
+            session.set_touched(now);
+            return self.reload(session, now).await;
+        }
         let key = session.key();
-        let half_open = session.has(flag::HALF_OPEN);
         let busy = session.is_busy(now);
         let known_end = self.core.idle_deadline(session.touched_at(), half_open);
         if now >= known_end && (busy || session.is_untold()) {
@@ -88,17 +96,10 @@ impl SessionManager {
         initialized: bool,
     ) -> Result<(), StoreError> {
         if session.has(flag::HALF_OPEN) {
-            let now = self.core.now();
-            let deadline = self.core.idle_deadline(now, false);
-            if self
-                .core
-                .touch(&session.key(), now, Some(deadline))
-                .await?
-                .is_none()
-            {
+            if !self.touch(session, self.core.now(), false).await? {
+                self.end_here(session, EndReason::Expired);
                 return Err(StoreErrorKind::Gone.into());
             }
-            session.set_touched(now);
             self.shared.admission.opened(session);
         }
         if !initialized || !session.has(flag::UNINITIALIZED) {

@@ -100,8 +100,9 @@ impl SessionManager {
 
     /// Tells the store of the session's last use; says whether the session is alive.
     async fn tell(&self, session: &Arc<LiveSession>, now: Timestamp) -> Result<bool, StoreError> {
-        if session.is_busy(now) {
-            return self.touch(session, now).await;
+        let half_open = session.has(super::flag::HALF_OPEN);
+        if session.is_busy(now) || !self.core.capabilities.idle_expiry {
+            return self.touch(session, now, half_open).await;
         }
         let key = session.key();
         if !session.is_untold() {
@@ -109,9 +110,7 @@ impl SessionManager {
             return Ok(self.core.touch(&key, now, None).await?.is_some());
         }
         let seen = session.last_seen();
-        let deadline = self
-            .core
-            .idle_deadline(seen, session.has(super::flag::HALF_OPEN));
+        let deadline = self.core.idle_deadline(seen, half_open);
         let alive = self.core.touch(&key, seen, Some(deadline)).await?.is_some();
         session.set_touched(seen);
         Ok(alive)

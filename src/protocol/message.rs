@@ -183,7 +183,9 @@ impl<'a> RequestId<'a> {
     fn from_raw(value: &'a RawValue) -> Option<Self> {
         let json = value.get();
         let digits = json.strip_prefix('-').unwrap_or(json);
-        let is_id = digits.bytes().all(|byte| byte.is_ascii_digit()) || json::text(value).is_some();
+        // `-0` is a fraction to some readers and an integer to others.
+        let is_integer = digits.bytes().all(|byte| byte.is_ascii_digit()) && json != "-0";
+        let is_id = is_integer || json::text(value).is_some();
         is_id.then_some(Self(Cow::Borrowed(json)))
     }
 
@@ -207,11 +209,10 @@ impl<'a> RequestId<'a> {
 
 impl PartialEq<RequestId<'_>> for RequestId<'_> {
     fn eq(&self, other: &RequestId<'_>) -> bool {
-        // JSON writes an integer in one way only, other than zero.
-        let is_zero = |id: &str| matches!(id, "0" | "-0");
         match (self.text(), other.text()) {
             (Some(text), Some(other)) => text == other,
-            (None, None) => self.0 == other.0 || is_zero(&self.0) && is_zero(&other.0),
+            // JSON writes an integer in one way only.
+            (None, None) => self.0 == other.0,
             _ => false,
         }
     }

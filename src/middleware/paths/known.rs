@@ -52,6 +52,9 @@ where
     let body = match open(&arrival.endpoint, is_post, body, &session, message).await {
         Ok(body) => body,
         Err(Unopened::Body) => return Ok(reply::refuse(Refusal::NotJson, id)),
+        Err(Unopened::Store(error)) if error.kind() == StoreErrorKind::Gone => {
+            return Ok(reply::refuse(Refusal::SessionNotFound, id));
+        }
         Err(Unopened::Store(error)) => {
             tracing::warn!(%error, "use of a session could not be noted");
             return Ok(reply::unavailable(id));
