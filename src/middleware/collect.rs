@@ -40,8 +40,10 @@ pub(super) enum End {
     TooLong,
     /// It is not JSON, by its first byte.
     NotJson,
-    /// It failed, or took too long.
-    Unreadable,
+    /// It took too long. The rest may still come.
+    TooSlow,
+    /// It failed: what was read must not pass for all of it.
+    Broken,
     /// All requests together read too much at the moment.
     Full,
 }
@@ -64,7 +66,7 @@ pub(super) async fn read<B: Body<Data = Bytes>>(body: B, limits: Limits) -> Read
         counted,
     };
     let pulled = tokio::time::timeout(limits.time, read.pull(limits.bytes, limits.json_only)).await;
-    read.end = pulled.unwrap_or(End::Unreadable);
+    read.end = pulled.unwrap_or(End::TooSlow);
     read
 }
 
@@ -102,7 +104,7 @@ impl<B: Body<Data = Bytes>> Read<B> {
                     }
                     Err(frame) => self.trailers = frame.into_trailers().ok().map(Box::new),
                 },
-                Some(Err(_)) => return End::Unreadable,
+                Some(Err(_)) => return End::Broken,
                 None => self.rest = None,
             }
             if self.bytes.len() > limit {

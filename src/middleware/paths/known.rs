@@ -146,7 +146,7 @@ where
     match read.end {
         End::Whole => {}
         End::Full => return Err(Unopened::Store(StoreErrorKind::Unavailable.into())),
-        End::TooLong | End::NotJson | End::Unreadable => return Err(Unopened::Body),
+        End::TooLong | End::NotJson | End::TooSlow | End::Broken => return Err(Unopened::Body),
     }
     let ready = Peek::parse(read.bytes()).is_ok_and(|message| finishes_handshake(&message));
     Ok((read.into_whole(), ready))

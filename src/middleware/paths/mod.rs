@@ -83,8 +83,11 @@ where
             .await;
     }
     let read = collect::read(body, arrival.limits(standing)).await;
-    if read.end == End::Full {
-        return Ok(reply::unavailable(None));
+    match read.end {
+        End::Full => return Ok(reply::unavailable(None)),
+        // After its error a body looks over: the inner service would take the part for the whole.
+        End::Broken => return Ok(reply::refuse(broken(standing), None)),
+        _ => {}
     }
     let (end, bytes, body) = read.split();
     let seen = look_at(end, &bytes, standing);
@@ -93,6 +96,14 @@ where
         return initialize::run(arrival, body, message).await;
     }
     arrival.go(decision, body, session, seen.message()).await
+}
+
+/// The answer to a request whose body broke off, if anybody still reads it.
+fn broken(standing: Standing) -> Refusal {
+    match standing {
+        Standing::NotAlive => Refusal::SessionNotFound,
+        Standing::Unasked | Standing::Alive(_) => Refusal::NotJson,
+    }
 }
 
 /// What was seen of a body.
