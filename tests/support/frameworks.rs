@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::serve::ListenerExt;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::uri::{Authority, Scheme};
@@ -228,6 +229,7 @@ impl Server {
     /// Serves a router of axum.
     pub(crate) async fn axum(router: Router) -> Self {
         Self::with(|listener| async move {
+            let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
             axum::serve(listener, router.into_make_service())
                 .await
                 .unwrap();
@@ -259,9 +261,11 @@ impl Server {
     }
 
     fn client_of(&self, http2: bool) -> RemoteClient {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new())
             .http2_only(http2)
-            .build_http();
+            .build(connector);
         let authority = Authority::try_from(self.address.to_string()).unwrap();
         RemoteClient { client, authority }
     }
