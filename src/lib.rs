@@ -57,6 +57,19 @@
 //! Everything else is answered by the layer: 404 for an id that is unknown, expired, ended or another's; 400 for a
 //! missing id; 503 with `Retry-After` when the store cannot be asked or there is no room.
 //!
+//! # Where the layer goes
+//!
+//! - Authentication, CORS and compression go outside: they see a request before the layer does. CORS must allow and
+//!   expose `Mcp-Session-Id`, or pages see neither the id nor our 404.
+//! - `Router::layer`, `Router::route_layer` and `MethodRouter::layer` of axum see each method of a route. On
+//!   `MethodRouter::route_layer` DELETE never arrives unless the route handles it.
+//! - `axum::middleware::from_fn` right inside the layer, in one `ServiceBuilder`, wants the body that axum has: put
+//!   `MapRequestBodyLayer::new(axum::body::Body::new)` of tower-http between them.
+//! - Around a whole router, a GET that asks for an event stream is taken for MCP's. If other routes serve such
+//!   streams, name the path of the MCP endpoint with [`SessionLayer::with_path`].
+//! - Where the inner service has sessions of its own, all methods must lead to one service, as with
+//!   `Router::route_service`: the layer ends inner sessions through the service that began them.
+//!
 //! # Features
 //!
 //! | feature | adds |

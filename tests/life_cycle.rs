@@ -1,5 +1,7 @@
 //! The life of a session, through the layer.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::convert::Infallible;
 
 use bytes::Bytes;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio_util::sync::CancellationToken;
+
 use super::live::LiveSession;
 
 /// How many requests and streams use a session, and whether it takes more.
@@ -88,6 +90,17 @@ impl Busy {
 
     pub(crate) fn kind(&self) -> Use {
         self.kind
+    }
+
+    /// Cancelled when a stream that answers must end from our side.
+    ///
+    /// The answer to a request that came after a drain's grace is only ended with its session: whoever asks then is to
+    /// be served, and what would be cut off at once is no service.
+    pub(crate) fn end_of_answer(&self) -> CancellationToken {
+        match self.kind {
+            Use::Request if self.session.home.drained.is_cancelled() => self.session.ended(),
+            Use::Request | Use::Stream => self.session.streams_end(),
+        }
     }
 
     /// Notes that time has passed: the session is seen again at the end. A request that never waits ends in the

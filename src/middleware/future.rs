@@ -138,12 +138,18 @@ where
     if let (Some(id), Some((closer, address))) = (stray, modern.minter) {
         closer.close(id, address);
     }
-    response.map(|body| ResponseBody::passed(body).ending_with(modern.endpoint.manager.drained()))
+    let (parts, body) = response.into_parts();
+    let drained = modern.endpoint.manager.drained();
+    let body = ResponseBody::passed(body).ending_with(drained, &parts.headers);
+    Response::from_parts(parts, body)
 }
 
 impl Known {
     /// The answer to a request of a session.
-    pub(super) fn answer<R>(self, mut response: Response<R>) -> Answer<R> {
+    pub(super) fn answer<R>(self, mut response: Response<R>) -> Answer<R>
+    where
+        R: Body<Data = Bytes>,
+    {
         let stray = inner::take_id(response.headers_mut());
         if let Some(id) = stray.filter(|id| self.inner_id.as_ref() != Some(id)) {
             // A session of the inner service inside one of ours: nobody could ever reach it.
@@ -152,7 +158,9 @@ impl Known {
         if self.inner_id.is_some() && response.status() == StatusCode::NOT_FOUND {
             return self.lost();
         }
-        response.map(|body| ResponseBody::passed(body).holding(self.busy))
+        let (parts, body) = response.into_parts();
+        let body = ResponseBody::passed(body).holding(self.busy, &parts.headers);
+        Response::from_parts(parts, body)
     }
 
     /// The inner service does not know its session any more: it is over, and the request was not executed.

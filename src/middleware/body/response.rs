@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -18,8 +19,8 @@ use crate::protocol::header;
 pin_project! {
     /// The body of an answer: the inner service's, byte for byte, or one of ours.
     ///
-    /// It holds its session busy until the last byte. A body of unknown length ends early when its session ends, or
-    /// when this instance has been drained.
+    /// It holds its session busy until the last byte. A stream of events, or of gRPC messages, ends early when its
+    /// session ends, or when this instance has been drained.
     pub struct ResponseBody<R> {
         read: VecDeque<Frame<Bytes>>,
         #[pin]
@@ -29,9 +30,11 @@ pin_project! {
     }
 }
 
-/// What ends a stream from our side.
+/// What ends a body from our side, beside the inner body's own end.
 enum End {
-    /// Nothing, or whatever ends the session that the body holds busy.
+    /// Nothing: it is a document, of which a part would be no whole.
+    Never,
+    /// What ends the session that it holds busy.
     OfSession,
     OfInstance(CancellationToken),
     Awaited(Pin<Box<WaitForCancellationFutureOwned>>),
@@ -40,17 +43,8 @@ enum End {
 impl<R> ResponseBody<R> {
     /// A body of ours.
     pub(crate) fn ours(bytes: Bytes) -> Self {
-        let read = if bytes.is_empty() {
-            VecDeque::new()
-        } else {
-            VecDeque::from([Frame::data(bytes)])
-        };
-        Self {
-            read,
-            rest: Rest::Over,
-            busy: None,
-            end: End::OfSession,
-        }
+        let frame = (!bytes.is_empty()).then(|| Frame::data(bytes));
+        Self::begun(frame.into_iter().collect(), None)
     }
 
     /// The inner service's body.
@@ -59,7 +53,7 @@ impl<R> ResponseBody<R> {
             read: VecDeque::new(),
             rest: Rest::Untouched { body },
             busy: None,
-            end: End::OfSession,
+            end: End::Never,
         }
     }
 
@@ -70,29 +64,33 @@ impl<R> ResponseBody<R> {
             read,
             rest,
             busy: None,
-            end: End::OfSession,
+            end: End::Never,
         }
-    }
-
-    /// The same body, holding a session busy.
-    pub(crate) fn holding(mut self, busy: Busy) -> Self {
-        self.busy = Some(busy);
-        self
     }
 }
 
 impl<R: Body<Data = Bytes>> ResponseBody<R> {
-    /// The same body; if it is a stream, it ends when `drained` is cancelled.
-    pub(crate) fn ending_with(mut self, drained: &CancellationToken) -> Self {
-        if self.is_stream() {
+    /// The same body, holding a session busy; if it is a stream, by the `headers` of its answer, it ends with it.
+    pub(crate) fn holding(mut self, busy: Busy, headers: &HeaderMap) -> Self {
+        if self.is_stream(headers) {
+            self.end = End::OfSession;
+        }
+        self.busy = Some(busy);
+        self
+    }
+
+    /// The same body; if it is a stream, by the `headers` of its answer, it ends when `drained` is cancelled.
+    pub(crate) fn ending_with(mut self, drained: &CancellationToken, headers: &HeaderMap) -> Self {
+        if self.is_stream(headers) {
             self.end = End::OfInstance(drained.clone());
         }
         self
     }
 
-    /// Only a body without a length can end early and still be whole for its reader.
-    fn is_stream(&self) -> bool {
+    fn is_stream(&self, headers: &HeaderMap) -> bool {
+        // Most bodies know their length: for those no header is looked at.
         self.rest.size_hint().exact().is_none()
+            && (header::is_event_stream(headers) || header::is_grpc(headers))
     }
 }
 
@@ -104,13 +102,12 @@ impl<R: Body<Data = Bytes>> Body for ResponseBody<R> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
-        let is_stream = self.is_stream();
         let mut this = self.as_mut().project();
         if let Some(frame) = this.read.pop_front() {
             return Poll::Ready(Some(Ok(frame)));
         }
         let Poll::Ready(mut polled) = this.rest.as_mut().poll_frame(cx) else {
-            ready!(poll_end(this.busy, this.end, is_stream, cx));
+            ready!(poll_end(this.busy, this.end, cx));
             this.rest.set(Rest::Over);
             drop(this.busy.take());
             return Poll::Ready(None);
@@ -135,13 +132,8 @@ impl<R: Body<Data = Bytes>> Body for ResponseBody<R> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let read = self
-            .read
-            .iter()
-            .filter_map(Frame::data_ref)
-            .map(Bytes::len)
-            .sum();
-        self.rest.size_hint_after(read)
+        let data = self.read.iter().filter_map(Frame::data_ref);
+        self.rest.size_hint_after(data.map(Bytes::len).sum())
     }
 }
 
@@ -154,30 +146,22 @@ impl<R> fmt::Debug for ResponseBody<R> {
 }
 
 /// Waits, beside the inner body, for what ends the stream from our side.
-fn poll_end(
-    busy: &mut Option<Busy>,
-    end: &mut End,
-    is_stream: bool,
-    cx: &mut Context<'_>,
-) -> Poll<()> {
+fn poll_end(busy: &mut Option<Busy>, end: &mut End, cx: &mut Context<'_>) -> Poll<()> {
     if let Some(busy) = busy {
         busy.wait();
     }
-    if !is_stream {
-        return Poll::Pending;
-    }
     let token = match (&*end, busy) {
-        (End::OfSession, Some(busy)) => Some(busy.session().streams_end()),
-        (End::OfSession, None) => return Poll::Pending,
+        (End::OfSession, Some(busy)) => Some(busy.end_of_answer()),
         (End::OfInstance(token), _) => Some(token.clone()),
         (End::Awaited(_), _) => None,
+        (End::Never, _) | (End::OfSession, None) => return Poll::Pending,
     };
     if let Some(token) = token {
         *end = End::Awaited(Box::pin(token.cancelled_owned()));
     }
     match end {
         End::Awaited(ended) => ended.as_mut().poll(cx),
-        End::OfSession | End::OfInstance(_) => Poll::Pending,
+        End::Never | End::OfSession | End::OfInstance(_) => Poll::Pending,
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::request::Parts;
+use http_body::Body;
 use serde_json::value::RawValue;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::warn;
@@ -76,7 +78,7 @@ impl Admitted {
     }
 
     /// Makes the session. Its id goes out with `answer`; if the store fails, the error tells so and nothing has begun.
-    pub(super) async fn commit<R>(
+    pub(super) async fn commit<R: Body<Data = Bytes>>(
         self,
         mut answer: Answer<R>,
         version: ProtocolVersion,
@@ -118,7 +120,9 @@ impl Admitted {
             .insert(header::SESSION_ID, session.id().to_header_value());
         reply::not_cached(&mut answer);
         if let Some(busy) = Busy::begin(Arc::clone(&session), Use::Request) {
-            answer = answer.map(|body| body.holding(busy));
+            let (parts, body) = answer.into_parts();
+            let body = body.holding(busy, &parts.headers);
+            answer = Answer::from_parts(parts, body);
         }
         Ok(Begun {
             answer,
