@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http_body::Body;
 use serde_json::value::RawValue;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::warn;
 
 use crate::manager::{
@@ -129,6 +129,23 @@ impl Admitted {
             unclaimed: Unclaimed(Some((endpoint, session))),
         })
     }
+}
+
+/// Runs the beginning of a session in a task of its own, and gives its answer to the client if it is still there.
+/// `None` if the inner service panicked: its panic ended the task, and nothing is left of the session.
+pub(super) async fn in_a_task<R, E>(
+    begin: impl Future<Output = Result<Begun<R>, E>> + Send + 'static,
+) -> Option<Result<Answer<R>, E>>
+where
+    R: Send + 'static,
+    E: Send + 'static,
+{
+    let (told, answered) = oneshot::channel();
+    drop(tokio::spawn(async move {
+        // If the client has left, what was begun is dropped here, and ends.
+        drop(told.send(begin.await));
+    }));
+    answered.await.ok().map(|begun| begun.map(Begun::claim))
 }
 
 /// A context whose session fails unless it has begun by the end.

@@ -12,9 +12,8 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Body;
-use tokio::sync::oneshot;
 
-use super::begin::{Admitted, Begun, admit};
+use super::begin::{Admitted, Begun, admit, in_a_task};
 use super::{Arrival, call, enter, find};
 use crate::config;
 use crate::manager::{LiveSession, flag};
@@ -109,17 +108,8 @@ where
     let Ok(admitted) = admit(&arrival.endpoint, &arrival.parts, params).await else {
         return Ok(unavailable(content_type));
     };
-    let (told, answered) = oneshot::channel();
-    let own = content_type.clone();
-    drop(tokio::spawn(async move {
-        // If the client has left, what was begun is dropped here, and ends.
-        drop(told.send(begin(arrival, admitted, body, own).await));
-    }));
-    match answered.await {
-        Ok(begun) => begun.map(Begun::claim),
-        // The inner service panicked.
-        Err(_) => Ok(unavailable(content_type)),
-    }
+    let begun = in_a_task(begin(arrival, admitted, body, content_type.clone())).await;
+    begun.unwrap_or_else(|| Ok(unavailable(content_type)))
 }
 
 async fn begin<S, B, R>(

@@ -6,9 +6,8 @@ use bytes::Bytes;
 use http::Request;
 use http::header::ACCEPT_ENCODING;
 use http_body::Body;
-use tokio::sync::oneshot;
 
-use super::begin::{Admitted, Begun, admit};
+use super::begin::{Admitted, Begun, admit, in_a_task};
 use super::{Arrival, call};
 use crate::middleware::answer::{Outcome, examine};
 use crate::middleware::body::RequestBody;
@@ -49,17 +48,8 @@ where
     let Ok(admitted) = admit(&arrival.endpoint, &arrival.parts, params).await else {
         return Ok(reply::unavailable(Some(id)));
     };
-    let (told, answered) = oneshot::channel();
-    let own_id = id.clone().into_owned();
-    drop(tokio::spawn(async move {
-        // If the client has left, what was begun is dropped here, and ends.
-        drop(told.send(begin(arrival, admitted, body, own_id).await));
-    }));
-    match answered.await {
-        Ok(begun) => begun.map(Begun::claim),
-        // The inner service panicked: its panic ended the task, and nothing is left of the session.
-        Err(_) => Ok(reply::unavailable(Some(id))),
-    }
+    let begun = in_a_task(begin(arrival, admitted, body, id.clone().into_owned())).await;
+    begun.unwrap_or_else(|| Ok(reply::unavailable(Some(id))))
 }
 
 /// Calls the inner service, and makes a session if it says yes.
