@@ -1,5 +1,8 @@
 //! Extractors for handlers of axum: [`SessionContext`], and `Option<SessionContext>`.
 //!
+//! A client of 2026-07-28 has no session: a handler that serves such clients too takes the `Option`, or the layer is
+//! told [`Modern::Refuse`](crate::Modern::Refuse).
+//!
 //! # Examples
 //!
 //! ```

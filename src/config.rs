@@ -43,6 +43,8 @@ pub(crate) const MAX_INITIALIZE_ANSWER: usize = 1 << 20;
 pub(crate) const MAX_STRICT_BODY: usize = 4 << 20;
 /// A body looked at in a half-open session.
 pub(crate) const MAX_HALF_OPEN_BODY: u64 = 1 << 10;
+/// What is read of a refused body, only so that its client sees the answer.
+pub(crate) const MAX_DISCARDED: usize = 4 << 20;
 /// All bodies being read, together.
 pub(crate) const MAX_BODIES: usize = 256 << 20;
 /// The answer to a gRPC call that begins a session.

@@ -182,8 +182,8 @@ impl SessionLayer {
 
     /// Answers 403 to requests whose `Host` is not one of `hosts`. Default: all are allowed.
     ///
-    /// An entry without a port allows each port. A server on a loopback address lists `localhost`, `127.0.0.1` and
-    /// `[::1]`, against DNS rebinding.
+    /// An entry without a port allows each port. Requests that are none of the layer's, because
+    /// [`with_path`](Self::with_path) names another path, are not looked at.
     pub fn with_allowed_hosts<I>(mut self, hosts: I) -> Self
     where
         I: IntoIterator<Item: Into<Box<str>>>,
@@ -192,6 +192,25 @@ impl SessionLayer {
         self
     }
 }
+
+/// Shorthands.
+impl SessionLayer {
+    /// Answers 403 to requests that do not come from this machine, by their `Host` and `Origin`: for a server that
+    /// listens on a loopback address. Default: all are allowed.
+    ///
+    /// The same as [`with_allowed_hosts`](Self::with_allowed_hosts) and
+    /// [`with_allowed_origins`](Self::with_allowed_origins) with the names of this machine, on any port.
+    pub fn with_loopback_only(self) -> Self {
+        let origins = LOOPBACK
+            .into_iter()
+            .flat_map(|host| [format!("http://{host}"), format!("https://{host}")]);
+        self.with_allowed_hosts(LOOPBACK)
+            .with_allowed_origins(origins)
+    }
+}
+
+/// The names of this machine, as they stand in `Host`.
+const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// Which requests are MCP's, and what becomes of the odd ones.
 impl SessionLayer {

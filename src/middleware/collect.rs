@@ -1,7 +1,7 @@
 //! Reading bodies, within limits.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -68,6 +68,27 @@ pub(super) async fn read<B: Body<Data = Bytes>>(body: B, limits: Limits) -> Read
     let pulled = tokio::time::timeout(limits.time, read.pull(limits.bytes, limits.json_only)).await;
     read.end = pulled.unwrap_or(End::TooSlow);
     read
+}
+
+/// Reads what is left of a body and drops it, at most 4 MiB and for 5 seconds.
+///
+/// A client that still sends when it is answered and cut off may never see the answer: its connection is reset.
+pub(super) async fn discard<B: Body<Data = Bytes>>(body: RequestBody<B>) {
+    let mut body = pin!(body);
+    let mut left = config::MAX_DISCARDED;
+    let discarding = async {
+        while let Some(Ok(frame)) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            left = left.saturating_sub(bytes);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Whether it came to its end or not, the answer goes out now.
+    tokio::time::timeout(config::ECHO_TIMEOUT, discarding)
+        .await
+        .unwrap_or_default();
 }
 
 impl<B: Body<Data = Bytes>> Read<B> {

@@ -87,6 +87,15 @@ impl SessionId {
         value
     }
 
+    /// The id as text, to hand to the client or to another service that needs it.
+    ///
+    /// # Security
+    ///
+    /// Whoever has the text has the session, unless sessions are bound to principals. Never log it.
+    pub fn expose(&self) -> String {
+        self.with_bytes(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    }
+
     /// A short digest for logs and operators: it names the session and does not give its id away.
     pub fn fingerprint(&self) -> Fingerprint {
         let digest = self.with_bytes(|bytes| digest(b"mcp-session fingerprint", &[bytes]));

@@ -79,7 +79,7 @@ impl SessionContext {
         }
     }
 
-    /// The id that the client holds; `None` as long as there is no session.
+    /// The id that the client holds; `None` as long as there is no session: an initialize has a context too.
     ///
     /// # Security
     ///

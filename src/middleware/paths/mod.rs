@@ -209,7 +209,10 @@ impl<S> Arrival<S> {
             (Decision::Refuse(refusal), _) if self.passes_on(refusal) => {
                 self.pass(body, false).await
             }
-            (Decision::Refuse(refusal), _) => Ok(self.refuse(refusal, message)),
+            (Decision::Refuse(refusal), _) => {
+                collect::discard(body).await;
+                Ok(self.refuse(refusal, message))
+            }
             // `arrive` has acted on these, or they come with a session.
             _ => Ok(self.refuse(Refusal::SessionNotFound, message)),
         }

@@ -1,0 +1,177 @@
+//! Each example does what it says.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../examples/bearer_auth.rs"]
+#[expect(dead_code, reason = "main is for whoever runs the example")]
+mod bearer_auth;
+#[path = "../examples/hyper_server.rs"]
+#[expect(dead_code, reason = "main is for whoever runs the example")]
+mod hyper_server;
+#[path = "support/mcp_http.rs"]
+mod mcp_http;
+#[path = "../examples/plain_axum.rs"]
+#[expect(dead_code, reason = "main is for whoever runs the example")]
+mod plain_axum;
+#[path = "../examples/rate_limit.rs"]
+#[expect(dead_code, reason = "main is for whoever runs the example")]
+mod rate_limit;
+#[path = "../examples/stateless.rs"]
+#[expect(dead_code, reason = "main is for whoever runs the example")]
+mod stateless;
+#[path = "../examples/tonic_beside_mcp.rs"]
+#[expect(dead_code, reason = "main is for whoever runs the example")]
+mod tonic_beside_mcp;
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use http::{Method, StatusCode};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tonic::transport::Endpoint;
+use tonic::{Code, Request};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use self::mcp_http::{McpClient, initialize, tool_call};
+
+#[tokio::test]
+async fn plain_axum_counts_per_session() {
+    let client = client(serve(plain_axum::app()).await);
+    let (one, other) = (client.begin().await, client.begin().await);
+
+    assert_eq!(one.call("visit", json!({})).await, "1");
+    assert_eq!(one.call("visit", json!({})).await, "2");
+    assert_eq!(other.call("visit", json!({})).await, "1");
+
+    let without_session = client.post(tool_call("visit", json!({}))).await;
+    assert_eq!(without_session.status, StatusCode::BAD_REQUEST);
+    let modern = client
+        .with("mcp-protocol-version", "2026-07-28")
+        .post(json!({}))
+        .await;
+    assert_eq!(modern.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn hyper_server_counts_per_session() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client(listener.local_addr().unwrap());
+    tokio::spawn(hyper_server::serve(listener));
+    let (one, other) = (client.begin().await, client.begin().await);
+
+    assert_eq!(one.call("visit", json!({})).await, "1");
+    assert_eq!(one.call("visit", json!({})).await, "2");
+    assert_eq!(other.call("visit", json!({})).await, "1");
+    assert_eq!(one.delete().await, StatusCode::NO_CONTENT);
+    assert_eq!(one.delete().await, StatusCode::NOT_FOUND);
+
+    let garbage = other.send(Method::POST, "garbage").await;
+    assert_eq!(garbage.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn tonic_beside_mcp_shares_the_sessions() {
+    let address = serve(tonic_beside_mcp::app()).await;
+    let session = client(address).begin().await;
+    assert_eq!(session.call("hello", json!({})).await, "Hello!");
+
+    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    let mut health = HealthClient::new(channel.connect().await.unwrap());
+    let with_session = || {
+        let mut request = Request::new(HealthCheckRequest::default());
+        request
+            .metadata_mut()
+            .insert("mcp-session-id", session.id().parse().unwrap());
+        request
+    };
+    let answer = health.check(with_session()).await.unwrap().into_inner();
+    assert_eq!(answer.status(), ServingStatus::Serving);
+    let refused = health
+        .check(HealthCheckRequest::default())
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+
+    assert_eq!(session.delete().await, StatusCode::NO_CONTENT);
+    let gone = health.check(with_session()).await.unwrap_err();
+    assert_eq!(gone.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn bearer_auth_gives_a_session_to_nobody_but_its_owner() {
+    let anybody = client(serve(bearer_auth::app()).await);
+    let alice = anybody
+        .with("authorization", "Bearer token-of-alice")
+        .begin()
+        .await;
+    assert_eq!(
+        alice.call("whose", json!({})).await,
+        "alice in the session of alice"
+    );
+
+    let bob = alice.with("authorization", "Bearer token-of-bob");
+    for method in [Method::POST, Method::GET, Method::DELETE] {
+        let body = tool_call("whose", json!({})).to_string();
+        let answer = bob.send(method, body).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    }
+    let stranger = anybody.post(initialize("stranger", "2025-11-25")).await;
+    assert_eq!(stranger.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        alice.call("whose", json!({})).await,
+        "alice in the session of alice"
+    );
+}
+
+#[tokio::test]
+async fn rate_limit_slows_one_session_and_not_another() {
+    let app = rate_limit::app().into_make_service_with_connect_info::<SocketAddr>();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client(listener.local_addr().unwrap());
+    tokio::spawn(axum::serve(listener, app).into_future());
+    let (busy, quiet) = (client.begin().await, client.begin().await);
+
+    let limited = loop {
+        let answer = busy.post(tool_call("hello", json!({}))).await;
+        if answer.status != StatusCode::OK {
+            break answer;
+        }
+    };
+
+    assert_eq!(limited.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(limited.headers.contains_key("retry-after"));
+    assert_eq!(quiet.call("hello", json!({})).await, "Hello!");
+}
+
+#[tokio::test]
+async fn stateless_gives_out_no_id_and_knows_none() {
+    let client = client(serve(stateless::app()).await);
+
+    let answer = client.post(initialize("test", "2025-11-25")).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert!(!answer.headers.contains_key("mcp-session-id"));
+    assert_eq!(client.call("hello", json!({})).await, "Hello!");
+
+    let old = client.with("mcp-session-id", "from-an-older-deployment");
+    let answer = old.post(tool_call("hello", json!({}))).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    for method in [Method::GET, Method::DELETE] {
+        let answer = client.send(method, "").await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+    }
+}
+
+/// Serves `app` on a free port.
+async fn serve(app: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(axum::serve(listener, app).into_future());
+    address
+}
+
+fn client(address: SocketAddr) -> McpClient {
+    McpClient::new(&format!("http://{address}/mcp"))
+}
