@@ -93,7 +93,8 @@ impl Closer {
     }
 
     /// Ends the inner session `id` in a task of its own: a DELETE with that id, within 5 seconds.
-    pub(super) fn close(&self, id: HeaderValue, address: Address) {
+    pub(super) fn close(&self, mut id: HeaderValue, address: Address) {
+        id.set_sensitive(true);
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
@@ -121,7 +122,8 @@ impl Closer {
     }
 
     /// The inner session `id`, with what ends it.
-    pub(super) fn inner_session(&self, id: HeaderValue, address: Address) -> InnerSession {
+    pub(super) fn inner_session(&self, mut id: HeaderValue, address: Address) -> InnerSession {
+        id.set_sensitive(true);
         let closer = self.clone();
         InnerSession::new(id.clone(), move || closer.close(id, address))
     }
