@@ -5,96 +5,21 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body as _;
 use tower::{Layer, Service, ServiceExt};
-use tower_mcp_session::store::{Capabilities, Revision, StoreError, Stored};
 use tower_mcp_session::testing::{Answer, ManualClock, ScriptedBody, ScriptedService};
 use tower_mcp_session::{
-    MemoryStore, NewSession, RequestBody, Session, SessionContext, SessionId, SessionKey,
-    SessionLayer, SessionRecord, SessionStore, Timestamp,
+    MemoryStore, RequestBody, Session, SessionContext, SessionLayer, SessionStore,
 };
 
+use crate::slow::Slow;
 use crate::support::{
     Body, HOUR, ID, MINUTE, SECOND, delete, get, id_of, initialize, ping, settle,
 };
-
-/// Gives way before and after each step of the store inside.
-#[derive(Clone, Debug)]
-struct Slow(MemoryStore, Capabilities);
-
-macro_rules! slowly {
-    ($call:expr) => {{
-        tokio::task::yield_now().await;
-        let answer = $call.await;
-        tokio::task::yield_now().await;
-        answer
-    }};
-}
-
-#[async_trait]
-impl SessionStore for Slow {
-    fn capabilities(&self) -> Capabilities {
-        self.1
-    }
-
-    async fn create(&self, candidate: &SessionId, new: NewSession) -> Result<Stored, StoreError> {
-        let stored = slowly!(self.0.create(candidate, new));
-        stored.map(|stored| self.hide_watch(stored))
-    }
-
-    async fn load(
-        &self,
-        audience: &str,
-        id: &SessionId,
-        now: Timestamp,
-    ) -> Result<Option<Stored>, StoreError> {
-        let stored = slowly!(self.0.load(audience, id, now));
-        Ok(stored?.map(|stored| self.hide_watch(stored)))
-    }
-
-    async fn save(
-        &self,
-        key: &SessionKey,
-        record: Arc<SessionRecord>,
-        expected: Revision,
-    ) -> Result<Revision, StoreError> {
-        slowly!(self.0.save(key, record, expected))
-    }
-
-    async fn touch(
-        &self,
-        key: &SessionKey,
-        now: Timestamp,
-        deadline: Option<Timestamp>,
-    ) -> Result<Option<Revision>, StoreError> {
-        slowly!(self.0.touch(key, now, deadline))
-    }
-
-    async fn delete(&self, key: &SessionKey, now: Timestamp) -> Result<bool, StoreError> {
-        slowly!(self.0.delete(key, now))
-    }
-
-    async fn delete_expired(
-        &self,
-        now: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<SessionKey>, StoreError> {
-        slowly!(self.0.delete_expired(now, limit))
-    }
-}
-
-impl Slow {
-    fn hide_watch(&self, mut stored: Stored) -> Stored {
-        stored.watch = stored.watch.filter(|_| self.1.watch);
-        stored
-    }
-}
 
 /// Gives way before it is ready, before it reads and before it answers.
 #[derive(Clone)]

@@ -2,9 +2,10 @@
 //! 4: no update of a value is lost.
 
 use serde_json::json;
-use tower_mcp_session::MemoryStore;
 use tower_mcp_session::testing::{Answer, ManualClock};
+use tower_mcp_session::{MemoryStore, SessionStore};
 
+use crate::slow::Slow;
 use crate::support::{
     HOUR, Instance, LIST, MINUTE, SECOND, delete, get, initialize, ping, post, read, settle, shared,
 };
@@ -195,4 +196,24 @@ async fn an_evicted_session_is_gone_for_each_layer_over_its_store() {
     assert!(!one.serves(&id).await && !other.serves(&id).await);
     clock.advance(HOUR);
     assert_eq!(other.layer.live_sessions(), 0);
+}
+
+#[tokio::test]
+async fn a_read_that_comes_late_does_not_undo_a_write() {
+    let (store, clock) = (MemoryStore::new(), ManualClock::new());
+    let mut able = store.capabilities();
+    able.watch = false;
+    let instance = Instance::over(Slow(store, able), &clock, |layer| {
+        layer.with_freshness(MINUTE)
+    });
+    let (id, context) = instance.open_context().await;
+    context.insert("n", &1).await.unwrap();
+    clock.advance(MINUTE);
+    let mut late = tokio_test::task::spawn(context.get::<u32>("n"));
+    // Before the store has read, and before it has told what.
+    assert!(late.poll().is_pending() && late.poll().is_pending());
+    assert!(instance.serves(&id).await);
+    context.insert("n", &2).await.unwrap();
+    assert!(late.poll().is_ready());
+    assert_eq!(context.get::<u32>("n").await.unwrap(), Some(2));
 }

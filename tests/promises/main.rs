@@ -14,3 +14,4 @@ mod limits;
 mod owners;
 mod refusals;
 mod side_by_side;
+mod slow;

@@ -225,7 +225,8 @@ impl SessionContext {
     ///
     /// # Errors
     ///
-    /// [`SessionError::State`] if it is suspended or has ended; [`SessionError::Store`] if the store did not do it.
+    /// [`SessionError::State`] if it is suspended already; [`SessionError::Store`] if it has ended, or the store did
+    /// not do it.
     ///
     /// # Cancel safety
     ///
