@@ -61,6 +61,7 @@ pub(crate) struct Shared {
     keeper: AtomicBool,
     initializes: Arc<Semaphore>,
     closers: Arc<Semaphore>,
+    closings: Arc<Semaphore>,
     body_bytes: Arc<AtomicUsize>,
 }
 
@@ -104,6 +105,7 @@ impl SessionManager {
             keeper: AtomicBool::new(false),
             initializes: Arc::new(Semaphore::new(config::MAX_INITIALIZES)),
             closers: Arc::new(Semaphore::new(config::MAX_CLOSERS)),
+            closings: Arc::new(Semaphore::new(config::MAX_CLOSINGS)),
             body_bytes: Arc::default(),
         };
         Self {
@@ -134,9 +136,10 @@ impl SessionManager {
         &self.shared.initializes
     }
 
-    /// Calls to inner services that end their sessions: each holds a permit.
-    pub(crate) fn closers(&self) -> &Arc<Semaphore> {
-        &self.shared.closers
+    /// Calls to inner services that end their sessions: each holds a permit of both, the first while it runs, the
+    /// second also while it waits for that.
+    pub(crate) fn closers(&self) -> [&Arc<Semaphore>; 2] {
+        [&self.shared.closers, &self.shared.closings]
     }
 
     /// The bytes of all bodies being read.
