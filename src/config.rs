@@ -62,6 +62,8 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 // Things under way at once.
 pub(crate) const MAX_INITIALIZES: usize = 1024;
 pub(crate) const MAX_CLOSERS: usize = 64;
+/// Calls that end inner sessions, those that wait for their turn included.
+pub(crate) const MAX_CLOSINGS: usize = 10_000;
 pub(crate) const MAX_TOUCHES: usize = 16;
 
 // Clean-up.

@@ -1,13 +1,14 @@
 //! Who may begin a session: caps, and the counts they need.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::Shared;
+use super::half_open::Queue;
 use super::live::{LiveSession, flag};
 use crate::config::Config;
-use crate::session::OwnerTag;
+use crate::session::{OwnerTag, Timestamp};
 
 /// Counts the sessions of this instance. Locked at the beginning and the end of a session, never for a request.
 #[derive(Default)]
@@ -18,8 +19,8 @@ struct Counts {
     sessions: usize,
     /// Half-open ones without a principal. Those with one have the cap of their principal.
     half_open: usize,
-    /// Half-open ones in the order in which they began, some of them used or gone meanwhile.
-    queue: VecDeque<Weak<LiveSession>>,
+    /// Those, and the half-open ones with a principal.
+    queues: [Queue; 2],
     owners: HashMap<OwnerTag, Owned>,
 }
 
@@ -102,16 +103,13 @@ impl Admission {
         })
     }
 
-    /// The session that has been half-open for longest.
-    pub(super) fn oldest_half_open(&self) -> Option<Arc<LiveSession>> {
+    /// The session that has been half-open for longest and may go; one with a principal only if `owned`.
+    pub(super) fn stale_half_open(&self, now: Timestamp, owned: bool) -> Option<Arc<LiveSession>> {
         let mut counts = self.counts();
-        loop {
-            let oldest = counts.queue.front()?.upgrade();
-            match oldest.filter(|session| is_half_open(session)) {
-                Some(session) => return Some(session),
-                None => counts.queue.pop_front(),
-            };
-        }
+        let queues = counts.queues.iter_mut().take(1 + usize::from(owned));
+        queues
+            .filter_map(|queue| queue.stale(now))
+            .min_by_key(|session| session.record().created())
     }
 
     /// Notes that a half-open session was used.
@@ -147,15 +145,9 @@ impl Admission {
         }
     }
 
-    /// Forgets the queue's used and gone ones; a part of each clean-up.
+    /// Forgets the queues' used and gone ones; a part of each clean-up.
     pub(super) fn tidy(&self) {
-        let mut counts = self.counts();
-        counts.queue.retain(|session| {
-            session
-                .upgrade()
-                .is_some_and(|session| is_half_open(&session))
-        });
-        counts.queue.shrink_to_fit();
+        self.counts().queues.iter_mut().for_each(Queue::tidy);
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -169,10 +161,6 @@ impl fmt::Debug for Admission {
             .field("sessions", &self.sessions())
             .finish_non_exhaustive()
     }
-}
-
-fn is_half_open(session: &LiveSession) -> bool {
-    session.has(flag::HALF_OPEN) && !session.uses.are_closed()
 }
 
 /// Room for one session, given back when dropped.
@@ -189,16 +177,12 @@ impl Reservation {
     pub(super) fn seat(mut self, session: &Arc<LiveSession>) {
         self.seated = true;
         let mut counts = self.shared.admission.counts();
-        if self.half_open {
-            counts.queue.push_back(Arc::downgrade(session));
+        if session.has(flag::HALF_OPEN) {
+            counts.queues[usize::from(self.owner.is_some())].push(session);
         }
-        if let Some(owner) = &self.owner {
-            counts
-                .owners
-                .entry(*owner)
-                .or_default()
-                .sessions
-                .push(Arc::downgrade(session));
+        // None if the session has left already: then nothing may be noted of it any more.
+        if let Some(owned) = self.owner.and_then(|owner| counts.owners.get_mut(&owner)) {
+            owned.sessions.push(Arc::downgrade(session));
         }
     }
 }

@@ -15,6 +15,8 @@ use super::live::LiveSession;
 pub(super) struct Uses(AtomicU64);
 
 const CLOSED: u64 = 1 << 63;
+/// Closed here, though the session is alive in the store.
+const DETACHED: u64 = 1 << 62;
 const STREAM: u64 = 1 << 32;
 const REQUEST: u64 = 1;
 
@@ -24,23 +26,40 @@ impl Uses {
     }
 
     pub(super) fn streams(&self) -> u64 {
-        (self.0.load(Ordering::Acquire) & !CLOSED) / STREAM
+        (self.0.load(Ordering::Acquire) & !(CLOSED | DETACHED)) / STREAM
     }
 
     pub(super) fn are_closed(&self) -> bool {
         self.0.load(Ordering::Acquire) & CLOSED != 0
     }
 
-    /// Takes no more uses; says whether it took some until now.
-    pub(super) fn close(&self) -> bool {
-        self.0.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED == 0
+    pub(super) fn are_detached(&self) -> bool {
+        self.0.load(Ordering::Acquire) & DETACHED != 0
     }
 
-    /// Takes no more uses if there are none now.
-    pub(super) fn close_if_unused(&self) -> bool {
-        self.0
-            .compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+    /// Whether they are closed because the session is over.
+    pub(super) fn have_ended(&self) -> bool {
+        self.0.load(Ordering::Acquire) & (CLOSED | DETACHED) == CLOSED
+    }
+
+    /// Takes no more uses, for the session is over.
+    pub(super) fn close(&self) {
+        self.0.fetch_or(CLOSED, Ordering::AcqRel);
+        // What was detached has ended now: in between it looks as it did before.
+        self.0.fetch_and(!DETACHED, Ordering::AcqRel);
+    }
+
+    /// Takes no more uses if there are none now; streams count as long as `streams_hold`.
+    pub(super) fn close_if_unused(&self, streams_hold: bool, detach: bool) -> bool {
+        let closed = if detach { CLOSED | DETACHED } else { CLOSED };
+        let close = |uses: u64| {
+            let unused = uses.is_multiple_of(STREAM) && (uses < STREAM || !streams_hold);
+            (uses & CLOSED == 0 && unused).then_some(uses | closed)
+        };
+        let closed = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, close);
+        closed.is_ok()
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::admission::{Admission, Cap, Reservation};
+use super::half_open::{is_stale, may_go};
 use super::live::{LiveSession, flag};
 use super::{EndReason, SessionManager};
 use crate::clock;
@@ -43,24 +44,31 @@ impl SessionManager {
     /// Ends a session that nobody uses. In a shared store it stays alive and comes back when it is needed.
     async fn evict(&self, session: &Arc<LiveSession>) -> Result<(), Full> {
         // A store that cannot delete keeps its sessions whatever happens here.
+        let now = self.core.now();
         if self.core.capabilities.shared || !self.core.capabilities.delete {
-            self.detach(session);
+            self.detach(session, now);
             return Ok(());
         }
-        if !session.uses.close_if_unused() {
+        if !session.close_if_quiet(now, false) {
             return Ok(());
         }
-        // If the store fails the session is gone here all the same, and expires there: it is in nobody's way.
-        let deleted = self.core.delete(&session.key(), self.core.now()).await;
-        self.end_here(session, EndReason::Evicted);
-        deleted.map(|_| ()).map_err(|_| Full)
+        // In a task of its own: closed, it must also leave the table, whoever waits for its room. If the store fails
+        // it is gone here all the same, and expires there: it is in nobody's way.
+        let (manager, session) = (self.clone(), Arc::clone(session));
+        let evicting = tokio::spawn(async move {
+            let deleted = manager.core.delete(&session.key(), now).await;
+            manager.end_here(&session, EndReason::Evicted);
+            deleted
+        });
+        match evicting.await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Full),
+        }
     }
 
     /// Drops the live part of a session that nobody uses, and nothing else.
-    pub(super) fn detach(&self, session: &Arc<LiveSession>) {
-        if session.set(flag::DETACHED) && !session.uses.close_if_unused() {
-            session.clear(flag::DETACHED);
-        } else {
+    pub(super) fn detach(&self, session: &Arc<LiveSession>, now: Timestamp) {
+        if session.close_if_quiet(now, true) {
             self.remove(session);
         }
     }
@@ -68,19 +76,14 @@ impl SessionManager {
     fn victim(&self, cap: Cap, owner: Option<&OwnerTag>) -> Option<Arc<LiveSession>> {
         let now = self.core.now();
         match (cap, owner) {
-            (Cap::HalfOpen, _) => self.stale_half_open(now),
+            (Cap::HalfOpen, _) => self.shared.admission.stale_half_open(now, false),
             (Cap::Principal, Some(owner)) => oldest_of(self.shared.admission.live_of(owner), now),
             (Cap::Sessions | Cap::Principal, _) => self
-                .stale_half_open(now)
+                .shared
+                .admission
+                .stale_half_open(now, true)
                 .or_else(|| self.idle_of_a_sample(now)),
         }
-    }
-
-    fn stale_half_open(&self, now: Timestamp) -> Option<Arc<LiveSession>> {
-        self.shared
-            .admission
-            .oldest_half_open()
-            .filter(|session| is_stale_half_open(session, now))
     }
 
     /// Of a sample of idle sessions, the oldest of the owner with most sessions.
@@ -117,16 +120,12 @@ impl SessionManager {
 fn oldest_of(sessions: Vec<Arc<LiveSession>>, now: Timestamp) -> Option<Arc<LiveSession>> {
     sessions
         .into_iter()
-        .filter(|session| is_stale_half_open(session, now) || is_idle(session, now))
+        .filter(|session| is_stale(session, now) || is_idle(session, now))
         .min_by_key(|session| (!session.has(flag::HALF_OPEN), session.last_seen()))
 }
 
-fn is_stale_half_open(session: &LiveSession, now: Timestamp) -> bool {
-    session.has(flag::HALF_OPEN) && now.since(session.record().created()) > config::HALF_OPEN_GRACE
-}
-
 fn is_idle(session: &LiveSession, now: Timestamp) -> bool {
-    !session.is_busy(now) && now.since(session.last_seen()) > config::IDLE_AFTER
+    may_go(session, now) && now.since(session.last_seen()) > config::IDLE_AFTER
 }
 
 /// A victim that is used at the last moment is left alone, and another one looked for.

@@ -140,6 +140,7 @@ impl LiveSession {
 
     /// Cancelled when the session ends or is suspended.
     pub(crate) fn ended(&self) -> CancellationToken {
+        self.set(flag::AWAITED);
         self.with_extras(|extras| extras.signals.work.clone())
     }
 
@@ -162,7 +163,10 @@ impl LiveSession {
             };
             (extras.signals.clone(), extras.inner.take())
         };
-        if !self.has(flag::DETACHED) {
+        if self.is_detached() {
+            // Those that nobody has read for long; the session itself goes on.
+            signals.streams.cancel();
+        } else {
             signals.cancel();
         }
         drop(inner);
@@ -172,7 +176,7 @@ impl LiveSession {
         let mut held = self.held();
         let extras = held.extras.get_or_insert_with(|| {
             let extras = Extras::new(&self.home.drained);
-            if self.has_ended() {
+            if self.has_ended() || self.has(flag::SUSPENDED) {
                 // Nobody waits for signals that were made a moment ago: no waker runs under the lock.
                 extras.signals.cancel();
             }

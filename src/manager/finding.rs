@@ -30,6 +30,11 @@ impl SessionManager {
             {
                 Ok(None)
             }
+            Some(session) if session.is_detached() => {
+                // On its way out of the table, and alive in the store.
+                self.remove(&session);
+                self.take_over(audience, id, principal).await
+            }
             Some(session) => self.ask(session).await,
             None => self.take_over(audience, id, principal).await,
         }
@@ -37,7 +42,7 @@ impl SessionManager {
 
     /// Asks the store about a session that is held here; `None` if it is over.
     async fn ask(&self, session: Arc<LiveSession>) -> Result<Option<Arc<LiveSession>>, StoreError> {
-        if session.uses.are_closed() {
+        if session.has_ended() {
             return Ok(None);
         }
         let now = self.core.now();
@@ -48,6 +53,7 @@ impl SessionManager {
             self.end_here(&session, EndReason::Expired);
             return Ok(None);
         }
+        session.see_exactly(now);
         Ok(Some(session))
     }
 
@@ -60,8 +66,9 @@ impl SessionManager {
         half_open: bool,
     ) -> Result<bool, StoreError> {
         if !self.core.capabilities.idle_expiry {
+            let alive = self.reload(session, now).await?;
             session.set_touched(now);
-            return self.reload(session, now).await;
+            return Ok(alive);
         }
         let key = session.key();
         let busy = session.is_busy(now);

@@ -10,7 +10,7 @@ use futures_util::stream::{self, StreamExt};
 use tracing::warn;
 
 use super::core::Core;
-use super::live::LiveSession;
+use super::live::{LiveSession, flag};
 use super::{EndReason, SessionManager, Shared};
 use crate::clock;
 use crate::config;
@@ -86,8 +86,9 @@ impl SessionManager {
             return self.end_here(&session, EndReason::Expired);
         }
         let quiet = !session.is_busy(now) && now.since(session.last_seen()) >= config::QUIET_AFTER;
-        if quiet && self.core.capabilities.shared {
-            return self.detach(&session);
+        // Work that waits for the end of its session is told of it only as long as the session is held here.
+        if quiet && self.core.capabilities.shared && !session.has(flag::AWAITED) {
+            return self.detach(&session, now);
         }
         match self.tell(&session, now).await {
             Ok(true) => {}
@@ -100,7 +101,7 @@ impl SessionManager {
 
     /// Tells the store of the session's last use; says whether the session is alive.
     async fn tell(&self, session: &Arc<LiveSession>, now: Timestamp) -> Result<bool, StoreError> {
-        let half_open = session.has(super::flag::HALF_OPEN);
+        let half_open = session.has(flag::HALF_OPEN);
         if session.is_busy(now) || !self.core.capabilities.idle_expiry {
             return self.touch(session, now, half_open).await;
         }
@@ -157,15 +158,21 @@ fn pause(core: &Core, failures: u32) -> Duration {
 /// them each further place in memory counts.
 fn needs_care(session: &LiveSession, now: Timestamp) -> bool {
     let core = session.core();
-    let idle = core.config.expiry.idle.unwrap_or(Duration::MAX);
-    let quiet = if core.capabilities.shared {
-        idle.min(config::QUIET_AFTER)
+    let able = core.capabilities;
+    let (idle, life) = (core.config.expiry.idle, core.config.expiry.absolute);
+    // After so long it has ended if nothing happened meanwhile, whichever end came first.
+    let longest = idle
+        .filter(|_| able.idle_expiry)
+        .unwrap_or(Duration::MAX)
+        .min(life.unwrap_or(Duration::MAX));
+    let quiet = if able.shared {
+        longest.min(config::QUIET_AFTER)
     } else {
-        idle
+        longest
     };
     session.is_busy(now)
-        || session.is_untold()
-        || session.has(super::flag::HALF_OPEN)
+        || able.idle_expiry && (session.is_untold() || session.has(flag::HALF_OPEN))
+        || session.has(flag::AWAITED)
         || now.since(session.last_seen()) >= quiet
 }
 

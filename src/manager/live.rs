@@ -1,18 +1,17 @@
 //! A session that this instance holds.
 
 use std::fmt;
-use std::mem;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
 use super::activity::Activity;
 use super::busy::Uses;
 use super::core::Core;
-use super::extras::{Extras, Signals};
+use super::extras::Extras;
+use super::{SessionManager, Shared};
 use crate::config;
 use crate::session::{SessionId, SessionKey, SessionRecord, SessionState, Timestamp};
 use crate::sharded::Keyed;
@@ -38,10 +37,10 @@ pub(crate) struct LiveSession {
     pub(super) home: Arc<Home>,
     watch: Option<Watch>,
     /// The revision of the record held here.
-    revision: AtomicU64,
+    pub(super) revision: AtomicU64,
     activity: Activity,
     pub(super) uses: Uses,
-    flags: AtomicU8,
+    pub(super) flags: AtomicU8,
     held: Mutex<Held>,
 }
 
@@ -63,8 +62,8 @@ pub(crate) mod flag {
     pub(crate) const MAPPED: u8 = 16;
     /// Taken over from the store, not begun here.
     pub(crate) const RESTORED: u8 = 32;
-    /// Not in the table any more, though alive in the store.
-    pub(crate) const DETACHED: u8 = 64;
+    /// Somebody waits for its end.
+    pub(crate) const AWAITED: u8 = 64;
 
     /// With one of these a request cannot be served without a second look.
     pub(crate) const LOOK: u8 = HALF_OPEN | UNINITIALIZED | SUSPENDED;
@@ -99,6 +98,13 @@ impl LiveSession {
 
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.home.core
+    }
+
+    /// The manager that holds it, as long as there is one.
+    pub(super) fn manager(&self) -> Option<SessionManager> {
+        let core = Arc::clone(self.core());
+        let shared = self.home.shared.upgrade()?;
+        Some(SessionManager { core, shared })
     }
 
     pub(crate) fn audience(&self) -> &str {
@@ -162,7 +168,18 @@ impl LiveSession {
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        self.uses.are_closed() && !self.has(flag::DETACHED)
+        self.uses.have_ended()
+    }
+
+    /// Whether it left the table though it is alive in the store.
+    pub(crate) fn is_detached(&self) -> bool {
+        self.uses.are_detached()
+    }
+
+    /// Takes no more uses if nothing keeps it busy; says whether it did so.
+    pub(super) fn close_if_quiet(&self, now: Timestamp, detach: bool) -> bool {
+        let streams_hold = now.since(self.last_seen()) < config::STREAM_HOLD;
+        self.uses.close_if_unused(streams_hold, detach)
     }
 
     /// The state as [`SessionState`] derives it from the last activity.
@@ -199,11 +216,15 @@ impl LiveSession {
         self.activity.see(now);
     }
 
-    /// Notes that the store was told at `now`.
+    /// Notes that a request came at `now`.
+    pub(super) fn see_exactly(&self, now: Timestamp) {
+        self.activity.see_exactly(now);
+    }
+
+    /// Notes that the store was told at `now`. That is no use: a stream that nobody reads would last for ever.
     pub(super) fn set_touched(&self, now: Timestamp) {
         let end = self.held().record.absolute_end();
         self.activity.set_told(now, self.window(), end);
-        self.activity.see_exactly(now);
     }
 
     /// How long an answer of the store holds.
@@ -214,34 +235,6 @@ impl LiveSession {
                 .touch_interval()
                 .min(config.expiry.idle.unwrap_or(Duration::MAX)),
             None => config.freshness.min(config.touch_interval()),
-        }
-    }
-
-    /// Takes over what the store has, unless what is held here is newer.
-    pub(super) fn replace(
-        &self,
-        record: Arc<SessionRecord>,
-        revision: Revision,
-        expected: Option<Revision>,
-    ) {
-        let cut = {
-            let mut held = self.held();
-            if expected.is_some_and(|expected| !self.revision_is(expected)) {
-                return;
-            }
-            let suspends = record.suspended() && !held.record.suspended();
-            let written = flags_of(&record) & flag::WRITTEN;
-            self.flags
-                .fetch_and(!flag::WRITTEN | written, Ordering::AcqRel);
-            self.flags.fetch_or(written, Ordering::AcqRel);
-            held.record = record;
-            self.revision.store(revision.number(), Ordering::Release);
-            let extras = held.extras.as_mut().filter(|_| suspends);
-            // Renewed: work that begins after the session is resumed goes on.
-            extras.map(|extras| mem::replace(&mut extras.signals, Signals::new(&self.home.drained)))
-        };
-        if let Some(signals) = cut {
-            signals.cancel();
         }
     }
 
@@ -276,7 +269,7 @@ impl fmt::Debug for LiveSession {
     }
 }
 
-fn flags_of(record: &SessionRecord) -> u8 {
+pub(super) fn flags_of(record: &SessionRecord) -> u8 {
     let mark = |set: bool, flag: u8| if set { flag } else { 0 };
     mark(!record.initialized(), flag::UNINITIALIZED)
         | mark(record.suspended(), flag::SUSPENDED)

@@ -8,6 +8,7 @@ mod core;
 mod eviction;
 mod extras;
 mod finding;
+mod half_open;
 mod keeper;
 mod live;
 mod pending;
@@ -37,7 +38,9 @@ use self::core::Core;
 use self::live::Home;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
-use crate::session::{Handshake, NewSession, Principal, SessionId, SessionRecord, Values};
+use crate::session::{
+    Handshake, NewSession, Principal, SessionId, SessionRecord, Timestamp, Values,
+};
 use crate::sharded::Sharded;
 use crate::store::{SessionStore, StoreError, StoreErrorKind};
 
@@ -58,6 +61,7 @@ pub(crate) struct Shared {
     keeper: AtomicBool,
     initializes: Arc<Semaphore>,
     closers: Arc<Semaphore>,
+    closings: Arc<Semaphore>,
     body_bytes: Arc<AtomicUsize>,
 }
 
@@ -101,6 +105,7 @@ impl SessionManager {
             keeper: AtomicBool::new(false),
             initializes: Arc::new(Semaphore::new(config::MAX_INITIALIZES)),
             closers: Arc::new(Semaphore::new(config::MAX_CLOSERS)),
+            closings: Arc::new(Semaphore::new(config::MAX_CLOSINGS)),
             body_bytes: Arc::default(),
         };
         Self {
@@ -131,9 +136,10 @@ impl SessionManager {
         &self.shared.initializes
     }
 
-    /// Calls to inner services that end their sessions: each holds a permit.
-    pub(crate) fn closers(&self) -> &Arc<Semaphore> {
-        &self.shared.closers
+    /// Calls to inner services that end their sessions: each holds a permit of both, the first while it runs, the
+    /// second also while it waits for that.
+    pub(crate) fn closers(&self) -> [&Arc<Semaphore>; 2] {
+        [&self.shared.closers, &self.shared.closings]
     }
 
     /// The bytes of all bodies being read.
@@ -184,14 +190,8 @@ impl SessionManager {
         if let Some(inner) = beginning.inner {
             session.set_inner(inner);
         }
-        if self
-            .shared
-            .table
-            .insert_if(Arc::clone(&session), || true)
-            .is_err()
-        {
-            return Err(StoreErrorKind::AlreadyExists.into());
-        }
+        let inserted = self.shared.table.insert_if(Arc::clone(&session), || true);
+        inserted.map_err(|_| StoreErrorKind::AlreadyExists)?;
         room.seat(&session);
         debug!(session = %session.id().fingerprint(), "session created");
         Ok(session)
@@ -210,27 +210,24 @@ impl SessionManager {
 
     /// Ends what this instance holds of a session that is over.
     pub(crate) fn end_here(&self, session: &Arc<LiveSession>, reason: EndReason) {
-        if session.uses.close() {
+        session.uses.close();
+        if self.remove(session) {
             debug!(session = %session.id().fingerprint(), ?reason, "session ended");
         }
-        self.remove(session);
     }
 
-    /// Takes a session whose uses are closed out of the table.
-    fn remove(&self, session: &Arc<LiveSession>) {
+    /// Takes a session whose uses are closed out of the table; says whether it was there.
+    fn remove(&self, session: &Arc<LiveSession>) -> bool {
         let same = |other: &Arc<LiveSession>| Arc::ptr_eq(other, session);
-        if self.shared.table.remove_if(session.id(), same).is_some() {
+        let removed = self.shared.table.remove_if(session.id(), same).is_some();
+        if removed {
             self.shared.admission.left(session);
         }
         session.shut();
+        removed
     }
 
-    fn new_session(
-        &self,
-        id: &SessionId,
-        beginning: &Beginning,
-        now: crate::session::Timestamp,
-    ) -> NewSession {
+    fn new_session(&self, id: &SessionId, beginning: &Beginning, now: Timestamp) -> NewSession {
         let owner = beginning
             .principal
             .as_ref()

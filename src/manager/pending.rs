@@ -75,11 +75,22 @@ impl Pending {
         }
     }
 
-    /// Shows the staged values to `f`; `None` once they were taken.
-    pub(super) fn staged<R>(&self, f: impl FnOnce(&mut Values) -> R) -> Option<R> {
-        match &mut *self.stage() {
-            Stage::Open(values) => Some(f(values)),
+    /// The values staged so far; `None` once they were taken.
+    pub(super) fn staged(&self) -> Option<Values> {
+        match &*self.stage() {
+            Stage::Open(values) => Some(values.clone()),
             Stage::Sealed | Stage::Begun(_) | Stage::Failed => None,
+        }
+    }
+
+    /// Stages `next` if `before` is what is staged; says whether it was.
+    pub(super) fn replace_staged(&self, before: &Values, next: Values) -> bool {
+        match &mut *self.stage() {
+            Stage::Open(values) if values == before => {
+                *values = next;
+                true
+            }
+            _ => false,
         }
     }
 

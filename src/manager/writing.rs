@@ -1,14 +1,16 @@
 //! Changes of a session's record: one after the other here, by compare-and-swap between instances.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::live::LiveSession;
-use super::{EndReason, SessionManager};
+use super::EndReason;
+use super::extras::Signals;
+use super::live::{LiveSession, flag, flags_of};
 use crate::clock;
 use crate::config;
 use crate::session::{InvalidTransition, SessionRecord, Values, ValuesError};
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::{Revision, StoreError, StoreErrorKind};
 
 /// Why a session could not be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +120,45 @@ impl LiveSession {
         }
     }
 
+    /// Takes over what the store has, unless what is held here is newer.
+    pub(super) fn replace(
+        &self,
+        record: Arc<SessionRecord>,
+        revision: Revision,
+        expected: Option<Revision>,
+    ) {
+        let cut = {
+            let mut held = self.held();
+            let held_number = self.revision.load(Ordering::Acquire);
+            // What was read may have been overtaken by a write of this instance.
+            if expected.map_or(revision.number() < held_number, |expected| {
+                held_number != expected.number()
+            }) {
+                return;
+            }
+            let was_suspended = held.record.suspended();
+            let suspends = record.suspended() && !was_suspended;
+            let resumes = was_suspended && !record.suspended() && !self.has_ended();
+            let written = flags_of(&record) & flag::WRITTEN;
+            self.flags
+                .fetch_and(!flag::WRITTEN | written, Ordering::AcqRel);
+            self.flags.fetch_or(written, Ordering::AcqRel);
+            held.record = record;
+            self.revision.store(revision.number(), Ordering::Release);
+            let extras = held.extras.as_mut();
+            extras.and_then(|extras| {
+                if resumes {
+                    // Renewed: work that begins now goes on.
+                    extras.signals = Signals::new(&self.home.drained);
+                }
+                suspends.then(|| extras.signals.clone())
+            })
+        };
+        if let Some(signals) = cut {
+            signals.cancel();
+        }
+    }
+
     async fn read_again(self: &Arc<Self>) -> Result<(), SessionError> {
         let stored = self
             .core()
@@ -133,12 +174,8 @@ impl LiveSession {
     /// A session that turns out to be gone ends here at once.
     fn note_if_gone(self: &Arc<Self>, error: StoreError) -> SessionError {
         if error.kind() == StoreErrorKind::Gone
-            && let Some(shared) = self.home.shared.upgrade()
+            && let Some(manager) = self.manager()
         {
-            let manager = SessionManager {
-                core: Arc::clone(self.core()),
-                shared,
-            };
             manager.end_here(self, EndReason::Expired);
         }
         error.into()

@@ -15,7 +15,7 @@ use super::body::ResponseBody;
 use super::endpoint::Endpoint;
 use super::inner::{self, Address, Closer};
 use super::reply::{self, Answer};
-use crate::manager::{Busy, EndReason, flag};
+use crate::manager::{Busy, EndReason};
 use crate::protocol::error::Refusal;
 
 pin_project! {
@@ -177,7 +177,6 @@ impl Known {
 
     fn address(&self) -> Address {
         let session = self.busy.session();
-        debug_assert!(!session.has(flag::DETACHED));
         self.endpoint.address_of(session)
     }
 }

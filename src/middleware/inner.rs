@@ -71,6 +71,7 @@ pub(super) struct Closer {
     spare: Arc<dyn Any + Send + Sync>,
     close: fn(&(dyn Any + Send + Sync), Request<()>) -> Closing,
     permits: Arc<Semaphore>,
+    places: Arc<Semaphore>,
 }
 
 type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -79,7 +80,7 @@ type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(super) type Spare<S> = Arc<Mutex<S>>;
 
 impl Closer {
-    pub(super) fn new<S, B, R>(spare: Spare<S>, permits: Arc<Semaphore>) -> Self
+    pub(super) fn new<S, B, R>(spare: Spare<S>, [permits, places]: [&Arc<Semaphore>; 2]) -> Self
     where
         S: InnerService<B, R>,
         B: Send + 'static,
@@ -88,14 +89,20 @@ impl Closer {
         Self {
             spare,
             close: close::<S, B, R>,
-            permits,
+            permits: Arc::clone(permits),
+            places: Arc::clone(places),
         }
     }
 
-    /// Ends the inner session `id` in a task of its own: a DELETE with that id, within 5 seconds.
-    pub(super) fn close(&self, id: HeaderValue, address: Address) {
+    /// Ends the inner session `id` in a task of its own: a DELETE with that id, within 5 seconds. Where too many wait
+    /// for that, it is left to the inner service.
+    pub(super) fn close(&self, mut id: HeaderValue, address: Address) {
+        id.set_sensitive(true);
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
+        };
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return debug!("inner session not ended: too many wait for it");
         };
         let mut request = Request::new(());
         *request.method_mut() = Method::DELETE;
@@ -107,6 +114,7 @@ impl Closer {
         let closer = self.clone();
         // Nobody waits for it: the client's session is over either way.
         drop(runtime.spawn(async move {
+            let _place = place;
             let Ok(_permit) = closer.permits.acquire().await else {
                 return;
             };
@@ -121,7 +129,8 @@ impl Closer {
     }
 
     /// The inner session `id`, with what ends it.
-    pub(super) fn inner_session(&self, id: HeaderValue, address: Address) -> InnerSession {
+    pub(super) fn inner_session(&self, mut id: HeaderValue, address: Address) -> InnerSession {
+        id.set_sensitive(true);
         let closer = self.clone();
         InnerSession::new(id.clone(), move || closer.close(id, address))
     }

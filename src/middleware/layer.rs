@@ -38,8 +38,9 @@ use crate::store::SessionStore;
 /// | one call of the store | 2 s | [`with_store_timeout`](Self::with_store_timeout) |
 /// | bodies inside a session | not read | [`with_strict_bodies`](Self::with_strict_bodies) |
 ///
-/// Fixed: all bodies being read together 256 MiB; of a refused body 4 MiB are read, for at most 5 s; 1 024 initializes at once; inner sessions are ended 64 at a time,
-/// within 5 s each; a stream alone keeps its session busy for an hour after its last byte was taken; an id has at
+/// Fixed: all bodies being read together 256 MiB; of a refused body 4 MiB are read, for at most 5 s; 1 024 initializes
+/// at once; inner sessions are ended 64 at a time, within 5 s each, and at most 10 000 wait for it; a stream alone keeps
+/// its session busy for an hour after its last byte was taken; an id has at
 /// most 1 KiB; a refused client is told to come back after 1 to 3 s; a session that eviction may end was idle for
 /// 300 s, or half-open for 10 s; equal handshakes are kept once, for up to 1 024 different ones.
 ///

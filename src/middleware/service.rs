@@ -190,10 +190,7 @@ impl<S> Session<S> {
         B: Send + 'static,
         R: Send + 'static,
     {
-        Closer::new(
-            Arc::clone(&self.spare),
-            Arc::clone(self.endpoint.manager.closers()),
-        )
+        Closer::new(Arc::clone(&self.spare), self.endpoint.manager.closers())
     }
 }
 

@@ -232,11 +232,12 @@ impl SessionRecord {
         self.suspended
     }
 
-    /// About how many bytes of memory the record takes: its texts and a fixed part. Handshakes are shared and not
-    /// counted.
+    /// About how many bytes of memory the record takes: its texts and a fixed part. The handshake counts in full, though
+    /// equal ones are shared: a client may send a different one each time.
     pub fn size(&self) -> usize {
         size_of::<Self>()
             + self.owner.as_ref().map_or(0, |_| size_of::<OwnerTag>())
+            + self.handshake.params.get().len()
             + self.values.size()
     }
 }

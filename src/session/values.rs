@@ -1,6 +1,7 @@
 //! The values of a session: names and JSON, bounded in bytes.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -131,9 +132,20 @@ impl PartialEq for Values {
 }
 
 /// A value could not be written as JSON, or is not of the type that was asked for.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("a session value does not fit its type")]
 pub struct ValuesError(#[source] serde_json::Error);
+
+/// Without the text of the source, which quotes the value.
+impl fmt::Debug for ValuesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ValuesError")
+            .field("category", &self.0.classify())
+            .field("line", &self.0.line())
+            .field("column", &self.0.column())
+            .finish()
+    }
+}
 
 #[cfg(test)]
 mod tests {

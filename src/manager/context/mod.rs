@@ -9,10 +9,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::EndReason;
 use super::live::{LiveSession, flag};
 use super::pending::Pending;
 use super::writing::SessionError;
-use super::{EndReason, SessionManager};
 use crate::protocol::ProtocolVersion;
 use crate::session::{
     ClientInfo, Fingerprint, Handshake, InvalidTransition, Principal, SessionId, SessionState,
@@ -136,9 +136,10 @@ impl SessionContext {
     /// When the session ends if it is not used again; [`Timestamp::NEVER`] if it does not.
     pub fn expires_at(&self) -> Option<Timestamp> {
         let session = self.session()?;
+        let used = session.last_seen().max(session.touched_at());
         let idle = session
             .core()
-            .idle_deadline(session.last_seen(), session.has(flag::HALF_OPEN));
+            .idle_deadline(used, session.has(flag::HALF_OPEN));
         Some(idle.min(session.record().absolute_end()))
     }
 
@@ -183,7 +184,7 @@ impl SessionContext {
     ///     }
     /// }
     /// ```
-    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
+    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + use<> {
         let kind = self.0.clone();
         async move {
             let session = match kind {
@@ -212,16 +213,11 @@ impl SessionContext {
     /// If the future is dropped, the session may or may not have ended.
     pub async fn end(&self) -> Result<(), SessionError> {
         let session = self.session().ok_or(StoreErrorKind::Unsupported)?;
-        let shared = session
-            .home
-            .shared
-            .upgrade()
-            .ok_or(StoreErrorKind::Unavailable)?;
-        let manager = SessionManager {
-            core: Arc::clone(session.core()),
-            shared,
-        };
-        manager.terminate(&session, EndReason::Deleted).await?;
+        let manager = session.manager().ok_or(StoreErrorKind::Unavailable)?;
+        // In a task of its own: whoever leaves does not leave half a session behind.
+        let ending =
+            tokio::spawn(async move { manager.terminate(&session, EndReason::Deleted).await });
+        ending.await.map_err(|_| StoreErrorKind::OutcomeUnknown)??;
         Ok(())
     }
 
@@ -229,7 +225,8 @@ impl SessionContext {
     ///
     /// # Errors
     ///
-    /// [`SessionError::State`] if it is suspended or has ended; [`SessionError::Store`] if the store did not do it.
+    /// [`SessionError::State`] if it is suspended already; [`SessionError::Store`] if it has ended, or the store did
+    /// not do it.
     ///
     /// # Cancel safety
     ///

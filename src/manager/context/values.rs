@@ -43,7 +43,7 @@ impl SessionContext {
     /// [`SessionError::Store`] if the store could not be asked, or the session has ended.
     pub async fn values(&self) -> Result<Values, SessionError> {
         if let Kind::Pending(pending) = &self.0
-            && let Some(values) = pending.staged(|values| values.clone())
+            && let Some(values) = pending.staged()
         {
             return Ok(values);
         }
@@ -144,16 +144,16 @@ impl SessionContext {
         &self,
         mut change: impl FnMut(&mut Values) -> Result<T, SessionError>,
     ) -> Result<T, SessionError> {
-        if let Kind::Pending(pending) = &self.0
-            && let Some(result) = pending.staged(|staged| {
-                let mut values = staged.clone();
+        if let Kind::Pending(pending) = &self.0 {
+            while let Some(before) = pending.staged() {
+                let mut values = before.clone();
+                // No lock is held: it may ask its own session.
                 let result = change(&mut values)?;
                 check_size(&values, pending.core.config.max_values_bytes)?;
-                *staged = values;
-                Ok(result)
-            })
-        {
-            return result;
+                if pending.replace_staged(&before, values) {
+                    return Ok(result);
+                }
+            }
         }
         self.begun().await?.write_values(change).await
     }

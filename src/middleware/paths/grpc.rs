@@ -23,6 +23,7 @@ use crate::middleware::inner::{self, InnerService};
 use crate::middleware::reply::{self, Answer, GrpcCode};
 use crate::protocol::ProtocolVersion;
 use crate::protocol::header::{self, RawId};
+use crate::store::StoreErrorKind;
 
 /// Serves a gRPC call.
 pub(super) async fn run<S, B, R>(arrival: Arrival<S>, body: B) -> Result<Answer<R>, S::Error>
@@ -71,7 +72,11 @@ where
     let busy = arrival
         .endpoint
         .begin(Arc::clone(&session), &arrival.parts.method)
-        .ok_or(GrpcCode::NotFound)?;
+        .ok_or(if session.is_detached() {
+            GrpcCode::Unavailable
+        } else {
+            GrpcCode::NotFound
+        })?;
     if session.has(flag::SUSPENDED) {
         return Err(GrpcCode::Unavailable);
     }
@@ -80,7 +85,10 @@ where
         .manager
         .note_use(&session, true)
         .await
-        .map_err(|_| GrpcCode::Unavailable)?;
+        .map_err(|error| match error.kind() {
+            StoreErrorKind::Gone => GrpcCode::NotFound,
+            _ => GrpcCode::Unavailable,
+        })?;
     let inner_id = enter(&mut arrival.parts, &busy);
     let known = Known {
         busy,

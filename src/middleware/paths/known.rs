@@ -39,7 +39,12 @@ where
         .endpoint
         .begin(Arc::clone(&session), &arrival.parts.method)
     else {
-        return Ok(reply::refuse(Refusal::SessionNotFound, id));
+        return Ok(if session.is_detached() {
+            // It is alive: the next request takes it up again.
+            reply::unavailable(id)
+        } else {
+            reply::refuse(Refusal::SessionNotFound, id)
+        });
     };
     busy.wait();
     if session.has(flag::SUSPENDED) {
