@@ -32,7 +32,7 @@ pin_project! {
     #[project = KindProject]
     enum Kind<F, R, E> {
         Untouched { #[pin] future: F },
-        Passthrough { #[pin] future: F, modern: Option<ModernCall> },
+        Passthrough { #[pin] future: F, passing: Option<Passing> },
         Known { #[pin] future: F, known: Option<Known> },
         Session { future: Boxed<R, E> },
     }
@@ -40,10 +40,11 @@ pin_project! {
 
 pub(super) type Boxed<R, E> = Pin<Box<dyn Future<Output = Result<Answer<R>, E>> + Send>>;
 
-/// What goes along with a modern request.
+/// What goes along with a request that passes without a session.
 #[derive(Debug)]
-pub(super) struct ModernCall {
-    pub(super) endpoint: Arc<Endpoint>,
+pub(super) struct Passing {
+    /// Set for a modern request, whose stream ends when this instance was drained.
+    pub(super) modern: Option<Arc<Endpoint>>,
     /// What ends a session that the inner service begins all the same, if it may.
     pub(super) minter: Option<(Closer, Address)>,
 }
@@ -65,9 +66,12 @@ impl<F, R, E> ResponseFuture<F, R, E> {
         }
     }
 
-    pub(super) fn passthrough(future: F, modern: Option<ModernCall>) -> Self {
+    pub(super) fn passthrough(future: F, passing: Passing) -> Self {
         Self {
-            kind: Kind::Passthrough { future, modern },
+            kind: Kind::Passthrough {
+                future,
+                passing: Some(passing),
+            },
         }
     }
 
@@ -99,9 +103,12 @@ where
             KindProject::Untouched { future } => Poll::Ready(
                 ready!(future.poll(cx)).map(|response| response.map(ResponseBody::passed)),
             ),
-            KindProject::Passthrough { future, modern } => {
+            KindProject::Passthrough { future, passing } => {
                 let response = ready!(future.poll(cx))?;
-                Poll::Ready(Ok(passed(response, modern.take())))
+                let passing = passing
+                    .take()
+                    .expect("a future is not polled after it was ready");
+                Poll::Ready(Ok(passing.answer(response)))
             }
             KindProject::Known { future, known } => {
                 let Poll::Ready(result) = future.poll(cx) else {
@@ -126,22 +133,23 @@ impl<F, R, E> fmt::Debug for ResponseFuture<F, R, E> {
     }
 }
 
-/// The answer to a request without a session.
-pub(super) fn passed<R>(mut response: Response<R>, modern: Option<ModernCall>) -> Answer<R>
-where
-    R: Body<Data = Bytes>,
-{
-    let stray = inner::take_id(response.headers_mut());
-    let Some(modern) = modern else {
-        return response.map(ResponseBody::passed);
-    };
-    if let (Some(id), Some((closer, address))) = (stray, modern.minter) {
-        closer.close(id, address);
+impl Passing {
+    /// The answer to a request without a session.
+    pub(super) fn answer<R>(self, mut response: Response<R>) -> Answer<R>
+    where
+        R: Body<Data = Bytes>,
+    {
+        let stray = inner::take_id(response.headers_mut());
+        if let (Some(id), Some((closer, address))) = (stray, self.minter) {
+            closer.close(id, address);
+        }
+        let (parts, body) = response.into_parts();
+        let mut body = ResponseBody::passed(body);
+        if let Some(endpoint) = self.modern {
+            body = body.ending_with(endpoint.manager.drained(), &parts.headers);
+        }
+        Response::from_parts(parts, body)
     }
-    let (parts, body) = response.into_parts();
-    let drained = modern.endpoint.manager.drained();
-    let body = ResponseBody::passed(body).ending_with(drained, &parts.headers);
-    Response::from_parts(parts, body)
 }
 
 impl Known {

@@ -7,13 +7,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
 use super::body::RequestBody;
 use super::endpoint::{Endpoint, First};
-use super::future::{Known, ModernCall, ResponseFuture};
+use super::future::{Known, Passing, ResponseFuture};
 use super::inner::{Address, Closer, InnerService, Spare};
 use super::paths::{Arrival, arrive, enter, may_resume};
 use super::reply;
@@ -99,21 +99,21 @@ impl<S> Session<S> {
     {
         // Wire rules 64, 73 and 84: neither of them reaches the inner service.
         parts.headers.remove(header::SESSION_ID);
-        let mut modern = None;
-        if decision == Decision::Modern {
+        let is_modern = decision == Decision::Modern;
+        if is_modern {
             parts.headers.remove(header::LAST_EVENT_ID);
-            // Wire rule 71. A request that names its method is no initialize, or the inner service refuses it.
-            let may_mint = !parts.headers.contains_key(header::METHOD);
-            let minter = may_mint.then(|| (self.closer(), Address::of(&parts.uri, &parts.headers)));
-            modern = Some(ModernCall {
-                endpoint: Arc::clone(&self.endpoint),
-                minter,
-            });
         }
+        // Wire rule 71. A modern request that names its method is no initialize, or the inner service refuses it.
+        let may_mint = parts.method == Method::POST
+            && !(is_modern && parts.headers.contains_key(header::METHOD));
+        let passing = Passing {
+            modern: is_modern.then(|| Arc::clone(&self.endpoint)),
+            minter: may_mint.then(|| (self.closer(), Address::of(&parts.uri, &parts.headers))),
+        };
         let future = self
             .inner
             .call(Request::from_parts(parts, RequestBody::unread(body)));
-        ResponseFuture::passthrough(future, modern)
+        ResponseFuture::passthrough(future, passing)
     }
 
     /// Calls the inner service in a session that lives here.

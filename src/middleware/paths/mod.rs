@@ -17,7 +17,7 @@ use http_body::Body;
 use super::body::RequestBody;
 use super::collect::{self, End, Limits};
 use super::endpoint::Endpoint;
-use super::future::{ModernCall, passed};
+use super::future::Passing;
 use super::inner::{Address, Closer, InnerService};
 use super::options::{MissingId, Modern, StaleNotification, UnknownId};
 use super::reply::{self, Answer};
@@ -253,16 +253,13 @@ impl<S> Arrival<S> {
         if modern {
             self.parts.headers.remove(header::LAST_EVENT_ID);
         }
-        let minter = (
-            self.closer,
-            Address::of(&self.parts.uri, &self.parts.headers),
-        );
-        let modern = modern.then_some(ModernCall {
-            endpoint: self.endpoint,
-            minter: Some(minter),
-        });
+        let address = Address::of(&self.parts.uri, &self.parts.headers);
+        let passing = Passing {
+            modern: modern.then_some(self.endpoint),
+            minter: Some((self.closer, address)),
+        };
         let response = call(&mut self.inner, Request::from_parts(self.parts, body)).await?;
-        Ok(passed(response, modern))
+        Ok(passing.answer(response))
     }
 }
 
