@@ -72,8 +72,9 @@ pub(super) async fn read<B: Body<Data = Bytes>>(body: B, limits: Limits) -> Read
 
 /// Reads what is left of a body and drops it, at most 4 MiB and for 5 seconds.
 ///
-/// A client that still sends when it is answered and cut off may never see the answer: its connection is reset.
-pub(super) async fn discard<B: Body<Data = Bytes>>(body: RequestBody<B>) {
+/// A client that still sends when it is answered and cut off may never see the answer: its connection is reset. Gives
+/// an empty body in place of the other.
+pub(super) async fn discard<B: Body<Data = Bytes>>(body: RequestBody<B>) -> RequestBody<B> {
     let mut body = pin!(body);
     let mut left = config::MAX_DISCARDED;
     let discarding = async {
@@ -89,6 +90,7 @@ pub(super) async fn discard<B: Body<Data = Bytes>>(body: RequestBody<B>) {
     tokio::time::timeout(config::ECHO_TIMEOUT, discarding)
         .await
         .unwrap_or_default();
+    RequestBody::whole(Bytes::new(), None)
 }
 
 impl<B: Body<Data = Bytes>> Read<B> {

@@ -50,17 +50,16 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     R: Body<Data = Bytes> + Send + 'static,
 {
-    if header::is_grpc(&arrival.parts.headers) {
+    let Parts {
+        method, headers, ..
+    } = &arrival.parts;
+    if header::is_grpc(headers) {
         return grpc::run(arrival, body).await;
     }
-    let rules = arrival.endpoint.options.rules;
-    let head = Head::read(
-        &arrival.parts.method,
-        &arrival.parts.headers,
-        RawId::from(&arrival.parts.headers),
-    );
+    let rules = &arrival.endpoint.options.rules;
+    let head = Head::read(method, headers, RawId::from(headers));
     let (mut standing, mut session) = (Standing::Unasked, None);
-    let mut decision = classify(&head, standing, BodyLook::Unread, &rules);
+    let mut decision = classify(&head, standing, BodyLook::Unread, rules);
     if decision == Decision::Lookup {
         let Ok(found) = find(&arrival.endpoint, &arrival.parts).await else {
             return Ok(reply::unavailable(None));
@@ -69,33 +68,19 @@ where
             Standing::Alive(session.record().handshake().version())
         });
         session = found;
-        decision = classify(&head, standing, BodyLook::Unread, &rules);
+        decision = classify(&head, standing, BodyLook::Unread, rules);
     }
-    if decision != Decision::ReadBody {
-        return arrival
-            .go(decision, RequestBody::unread(body), session, None)
-            .await;
+    if decision == Decision::ReadBody && header::has_content_coding(&arrival.parts.headers) {
+        decision = classify(&head, standing, BodyLook::Coded, rules);
     }
-    if header::has_content_coding(&arrival.parts.headers) {
-        let decision = classify(&head, standing, BodyLook::Coded, &rules);
-        return arrival
-            .go(decision, RequestBody::unread(body), session, None)
-            .await;
+    match decision {
+        Decision::ReadBody => arrival.read(&head, standing, session, body).await,
+        decision => {
+            arrival
+                .go(decision, RequestBody::unread(body), session, None)
+                .await
+        }
     }
-    let read = collect::read(body, arrival.limits(standing)).await;
-    match read.end {
-        End::Full => return Ok(reply::unavailable(None)),
-        // After its error a body looks over: the inner service would take the part for the whole.
-        End::Broken => return Ok(reply::refuse(broken(standing), None)),
-        _ => {}
-    }
-    let (end, bytes, body) = read.split();
-    let seen = look_at(end, &bytes, standing);
-    let decision = classify(&head, standing, seen.look(), &rules);
-    if let (Decision::Initialize, Some(Peek::Object(message))) = (decision, seen.message()) {
-        return initialize::run(arrival, body, message).await;
-    }
-    arrival.go(decision, body, session, seen.message()).await
 }
 
 /// The answer to a request whose body broke off, if anybody still reads it.
@@ -166,6 +151,38 @@ async fn find(endpoint: &Endpoint, parts: &Parts) -> Result<Option<Arc<LiveSessi
 }
 
 impl<S> Arrival<S> {
+    /// Reads the body, and goes the way that it tells.
+    async fn read<B, R>(
+        self,
+        head: &Head,
+        standing: Standing,
+        session: Option<Arc<LiveSession>>,
+        body: B,
+    ) -> Result<Answer<R>, S::Error>
+    where
+        S: InnerService<B, R>,
+        B: Body<Data = Bytes> + Send + 'static,
+        R: Body<Data = Bytes> + Send + 'static,
+    {
+        let read = collect::read(body, self.limits(standing)).await;
+        match read.end {
+            End::Full => return Ok(reply::unavailable(None)),
+            // After its error a body looks over: the inner service would take the part for the whole.
+            End::Broken => return Ok(reply::refuse(broken(standing), None)),
+            _ => {}
+        }
+        let (end, bytes, mut body) = read.split();
+        let seen = look_at(end, &bytes, standing);
+        let decision = classify(head, standing, seen.look(), &self.endpoint.options.rules);
+        if let (Decision::Initialize, Some(Peek::Object(message))) = (decision, seen.message()) {
+            return initialize::run(self, body, message).await;
+        }
+        if end == End::TooLong && matches!(decision, Decision::Refuse(_)) {
+            body = collect::discard(body).await;
+        }
+        self.go(decision, body, session, seen.message()).await
+    }
+
     fn limits(&self, standing: Standing) -> Limits {
         let options = &self.endpoint.manager.core().config;
         let (bytes, time) = match standing {
@@ -209,10 +226,7 @@ impl<S> Arrival<S> {
             (Decision::Refuse(refusal), _) if self.passes_on(refusal) => {
                 self.pass(body, false).await
             }
-            (Decision::Refuse(refusal), _) => {
-                collect::discard(body).await;
-                Ok(self.refuse(refusal, message))
-            }
+            (Decision::Refuse(refusal), _) => Ok(self.refuse(refusal, message)),
             // `arrive` has acted on these, or they come with a session.
             _ => Ok(self.refuse(Refusal::SessionNotFound, message)),
         }
