@@ -29,6 +29,10 @@ impl Uses {
         (self.0.load(Ordering::Acquire) & !(CLOSED | DETACHED)) / STREAM
     }
 
+    pub(super) fn are_some(&self) -> bool {
+        self.0.load(Ordering::Acquire) & !(CLOSED | DETACHED) != 0
+    }
+
     pub(super) fn are_closed(&self) -> bool {
         self.0.load(Ordering::Acquire) & CLOSED != 0
     }

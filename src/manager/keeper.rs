@@ -170,7 +170,7 @@ fn needs_care(session: &LiveSession, now: Timestamp) -> bool {
     } else {
         longest
     };
-    session.is_busy(now)
+    session.uses.are_some()
         || able.idle_expiry && (session.is_untold() || session.has(flag::HALF_OPEN))
         || session.has(flag::AWAITED)
         || now.since(session.last_seen()) >= quiet

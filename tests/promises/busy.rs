@@ -200,3 +200,18 @@ async fn a_session_is_not_ended_by_a_store_that_was_away() {
     assert!(instance.serves(&id).await);
     drop(stream);
 }
+
+#[tokio::test]
+async fn a_stream_that_holds_its_session_no_more_ends_with_it_all_the_same() {
+    let (store, clock) = (MemoryStore::new(), ManualClock::new());
+    let one = Instance::over(store.clone(), &clock, |layer| layer);
+    let other = Instance::over(store, &clock, |layer| layer);
+    let id = one.open().await;
+    let mut stream = one.send(get(&id)).await.into_body();
+    let mut end = tokio_test::task::spawn(stream.frame());
+    assert!(end.poll().is_pending());
+    one.pass(HOUR * 2).await;
+    assert_eq!(other.status(delete(&id)).await, 204);
+    one.pass(SECOND * 30).await;
+    assert!(end.is_woken() && end.await.is_none());
+}

@@ -85,7 +85,9 @@ async fn nothing_is_waited_for_without_end() {
         let begun = tokio::time::Instant::now();
         let answer = service.clone().oneshot(request).await.unwrap();
         assert!(answer.status().is_client_error());
-        assert_eq!(begun.elapsed(), Duration::from_secs(limit));
+        // What is refused is read for five seconds more, so that its client comes to read the answer.
+        let limits = Duration::from_secs(limit)..=Duration::from_secs(limit + 5);
+        assert!(limits.contains(&begun.elapsed()));
     }
 }
 
