@@ -114,6 +114,16 @@ impl Config {
         self.touch_interval.unwrap_or(derived)
     }
 
+    /// How long an answer of the store holds for a session, with a watch or without one.
+    pub(crate) fn window(&self, watched: bool) -> Duration {
+        let longest = if watched {
+            self.expiry.idle.unwrap_or(Duration::MAX)
+        } else {
+            self.freshness
+        };
+        longest.min(self.touch_interval())
+    }
+
     /// How many half-open sessions without a principal there may be.
     pub(crate) fn max_half_open(&self) -> usize {
         self.max_half_open

@@ -55,6 +55,21 @@ impl<T: Keyed> Sharded<T> {
             .cloned()
     }
 
+    /// A copy of the element with `key` if `condition`, asked under the lock, holds for it.
+    ///
+    /// What `condition` reads comes from memory at the same time. After the copy it would come one by one: to count a
+    /// reference is a barrier.
+    pub(crate) fn get_if(&self, key: &T::Key, condition: impl FnOnce(&T) -> bool) -> Option<T>
+    where
+        T: Clone,
+    {
+        let hash = self.hasher.hash_one(key);
+        self.read(shard_of(hash))
+            .find(hash, |element| element.key() == key)
+            .filter(|element| condition(element))
+            .cloned()
+    }
+
     /// Gives `f` the element with `key`, alone.
     pub(crate) fn with_mut<R>(&self, key: &T::Key, f: impl FnOnce(Option<&mut T>) -> R) -> R {
         let hash = self.hasher.hash_one(key);

@@ -27,6 +27,13 @@ impl Activity {
         Timestamp::from_millis(self.fresh_until.load(Ordering::Relaxed)).saturating_sub(window)
     }
 
+    /// Whether the session was used after the store was last told, where an answer of it holds for `window`
+    /// milliseconds.
+    pub(super) fn is_untold(&self, window: u64) -> bool {
+        let fresh_until = self.fresh_until.load(Ordering::Relaxed);
+        self.last_seen.load(Ordering::Relaxed) > fresh_until.saturating_sub(window)
+    }
+
     /// Notes that the session is in use. One write a second, so that requests of one session do not fight for the
     /// cache line.
     pub(super) fn see(&self, now: Timestamp) {

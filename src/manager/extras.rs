@@ -4,19 +4,20 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderValue;
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::live::{LiveSession, flag};
 use crate::session::{OwnerTag, Principal};
 
 /// The parts of a live session that not every session has.
+#[derive(Default)]
 pub(super) struct Extras {
-    pub(super) signals: Signals,
-    pub(super) principal: Option<Principal>,
-    pub(super) inner: Option<InnerSession>,
-    /// The queue of writes: one permit, handed out in order.
-    pub(super) writes: Arc<Semaphore>,
+    pub(super) signals: Option<Signals>,
+    principal: Option<Principal>,
+    inner: Option<InnerSession>,
+    /// The queue of writes: one permit, handed out in order. Gone when nobody writes.
+    writes: Option<Arc<Semaphore>>,
 }
 
 /// What tells the work and the streams of a session that it is over.
@@ -28,19 +29,16 @@ pub(super) struct Signals {
 }
 
 impl Extras {
-    pub(super) fn new(drained: &CancellationToken) -> Self {
-        let signals = Signals::new(drained);
-        Self {
-            signals,
-            principal: None,
-            inner: None,
-            writes: Arc::new(Semaphore::new(1)),
-        }
+    fn is_empty(&self) -> bool {
+        self.signals.is_none()
+            && self.principal.is_none()
+            && self.inner.is_none()
+            && self.writes.is_none()
     }
 }
 
 impl Signals {
-    pub(super) fn new(drained: &CancellationToken) -> Self {
+    fn new(drained: &CancellationToken) -> Self {
         Self {
             work: CancellationToken::new(),
             streams: drained.child_token(),
@@ -141,17 +139,26 @@ impl LiveSession {
     /// Cancelled when the session ends or is suspended.
     pub(crate) fn ended(&self) -> CancellationToken {
         self.set(flag::AWAITED);
-        self.with_extras(|extras| extras.signals.work.clone())
+        self.signals().work
     }
 
     /// Cancelled when the streams of this session must end.
     pub(crate) fn streams_end(&self) -> CancellationToken {
-        self.with_extras(|extras| extras.signals.streams.clone())
+        self.signals().streams
     }
 
     /// The queue of this session's writes.
-    pub(super) fn writes(&self) -> Arc<Semaphore> {
-        self.with_extras(|extras| Arc::clone(&extras.writes))
+    pub(super) fn writes(&self) -> Writes<'_> {
+        let queue = self.with_extras(|extras| {
+            let queue = extras
+                .writes
+                .get_or_insert_with(|| Arc::new(Semaphore::new(1)));
+            Arc::clone(queue)
+        });
+        Writes {
+            session: self,
+            queue,
+        }
     }
 
     /// Cancels the work and the streams of a session whose uses were closed, and ends its inner session.
@@ -163,25 +170,59 @@ impl LiveSession {
             };
             (extras.signals.clone(), extras.inner.take())
         };
-        if self.is_detached() {
+        match signals {
             // Those that nobody has read for long; the session itself goes on.
-            signals.streams.cancel();
-        } else {
-            signals.cancel();
+            Some(signals) if self.is_detached() => signals.streams.cancel(),
+            Some(signals) => signals.cancel(),
+            None => {}
         }
         drop(inner);
     }
 
+    fn signals(&self) -> Signals {
+        self.with_extras(|extras| {
+            let signals = extras.signals.get_or_insert_with(|| {
+                let signals = Signals::new(&self.home.drained);
+                if self.has_ended() || self.has(flag::SUSPENDED) {
+                    // Nobody waits for signals that were made a moment ago: no waker runs under the lock.
+                    signals.cancel();
+                }
+                signals
+            });
+            signals.clone()
+        })
+    }
+
     fn with_extras<R>(&self, f: impl FnOnce(&mut Extras) -> R) -> R {
-        let mut held = self.held();
-        let extras = held.extras.get_or_insert_with(|| {
-            let extras = Extras::new(&self.home.drained);
-            if self.has_ended() || self.has(flag::SUSPENDED) {
-                // Nobody waits for signals that were made a moment ago: no waker runs under the lock.
-                extras.signals.cancel();
-            }
-            Box::new(extras)
-        });
-        f(extras)
+        f(self.held().extras.get_or_insert_default())
+    }
+}
+
+/// The queue of a session's writes, as long as somebody writes. Each session is written to once at the end of its
+/// handshake: most would keep an unused queue for the rest of their lives.
+pub(super) struct Writes<'a> {
+    session: &'a LiveSession,
+    queue: Arc<Semaphore>,
+}
+
+impl Writes<'_> {
+    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+        self.queue.acquire().await
+    }
+}
+
+impl Drop for Writes<'_> {
+    fn drop(&mut self) {
+        let mut held = self.session.held();
+        let Some(extras) = &mut held.extras else {
+            return;
+        };
+        // Others come by under the lock only. Two: the one there and this one.
+        if Arc::strong_count(&self.queue) == 2 {
+            extras.writes = None;
+        }
+        if extras.is_empty() {
+            held.extras = None;
+        }
     }
 }

@@ -15,6 +15,18 @@ impl SessionManager {
         self.shared.table.get(id)
     }
 
+    /// The session `id` of `audience` if this instance holds it and a request may be served at once at `now`.
+    pub(crate) fn fresh(
+        &self,
+        id: &SessionId,
+        audience: &str,
+        now: Timestamp,
+    ) -> Option<Arc<LiveSession>> {
+        self.shared.table.get_if(id, |session| {
+            session.audience() == audience && session.is_fresh(now)
+        })
+    }
+
     /// The session `id` of `audience` if it is alive and belongs to `principal`, asking the store where needed.
     ///
     /// Unknown, expired, ended and foreign are all `None`: nobody can tell them apart (promise 6).

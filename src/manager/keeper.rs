@@ -65,10 +65,11 @@ impl SessionManager {
     /// Looks at each live session: tells the store of those in use, drops those that are over or long quiet.
     async fn look_through(&self) {
         for part in 0..Sharded::<Arc<LiveSession>>::SHARDS {
-            let now = self.core.now();
+            let look = Look::new(&self.core);
+            let now = look.now;
             let mut due = Vec::new();
             self.shared.table.for_each(part, |session| {
-                if needs_care(session, now) {
+                if look.finds(session) {
                     due.push(Arc::clone(session));
                 }
             });
@@ -154,26 +155,48 @@ fn pause(core: &Core, failures: u32) -> Duration {
     backoff - Duration::from_millis(clock::spread(millis / 10 + 1))
 }
 
-/// Whether the keeper has something to do for a session. It looks at the session alone where it can: at a million of
-/// them each further place in memory counts.
-fn needs_care(session: &LiveSession, now: Timestamp) -> bool {
-    let core = session.core();
-    let able = core.capabilities;
-    let (idle, life) = (core.config.expiry.idle, core.config.expiry.absolute);
-    // After so long it has ended if nothing happened meanwhile, whichever end came first.
-    let longest = idle
-        .filter(|_| able.idle_expiry)
-        .unwrap_or(Duration::MAX)
-        .min(life.unwrap_or(Duration::MAX));
-    let quiet = if able.shared {
-        longest.min(config::QUIET_AFTER)
-    } else {
-        longest
-    };
-    session.uses.are_some()
-        || able.idle_expiry && (session.is_untold() || session.has(flag::HALF_OPEN))
-        || session.has(flag::AWAITED)
-        || now.since(session.last_seen()) >= quiet
+/// What a round of the keeper asks of each session, in numbers: at a million sessions each step counts. As long as it
+/// takes few of them, the processor fetches the next sessions from memory while it looks at this one.
+struct Look {
+    now: Timestamp,
+    /// How long a session must not have been used to be quiet, in milliseconds.
+    quiet: u64,
+    /// How long an answer of the store holds, in milliseconds: without a watch, and with one.
+    windows: [u64; 2],
+    /// Whether the store is told of uses.
+    tells: bool,
+}
+
+impl Look {
+    fn new(core: &Core) -> Self {
+        let able = core.capabilities;
+        let (idle, life) = (core.config.expiry.idle, core.config.expiry.absolute);
+        // After so long it has ended if nothing happened meanwhile, whichever end came first.
+        let longest = idle
+            .filter(|_| able.idle_expiry)
+            .unwrap_or(Duration::MAX)
+            .min(life.unwrap_or(Duration::MAX));
+        let quiet = if able.shared {
+            longest.min(config::QUIET_AFTER)
+        } else {
+            longest
+        };
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            now: core.now(),
+            quiet: millis(quiet),
+            windows: [false, true].map(|watched| millis(core.config.window(watched))),
+            tells: able.idle_expiry,
+        }
+    }
+
+    /// Whether the keeper has something to do for a session.
+    fn finds(&self, session: &LiveSession) -> bool {
+        session.uses.are_some()
+            || session.has(flag::AWAITED)
+            || session.is_quiet(self.now, self.quiet)
+            || self.tells && (session.has(flag::HALF_OPEN) || session.is_untold_in(&self.windows))
+    }
 }
 
 /// How many parts are looked at before other tasks run.

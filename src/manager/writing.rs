@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::EndReason;
-use super::extras::Signals;
 use super::live::{LiveSession, flag, flags_of};
 use crate::clock;
 use crate::config;
@@ -65,7 +64,7 @@ impl LiveSession {
     ) -> Result<T, SessionError> {
         // First come, first served. Requests do not pass here, only those who write.
         let queue = self.writes();
-        let _turn = queue.acquire().await.map_err(|_| StoreErrorKind::Gone)?;
+        let _turn = queue.turn().await.map_err(|_| StoreErrorKind::Gone)?;
         self.current_record().await?;
         for attempt in 1..=config::WRITE_ATTEMPTS {
             let (record, revision) = self.versioned_record();
@@ -148,10 +147,10 @@ impl LiveSession {
             let extras = held.extras.as_mut();
             extras.and_then(|extras| {
                 if resumes {
-                    // Renewed: work that begins now goes on.
-                    extras.signals = Signals::new(&self.home.drained);
+                    // Renewed when asked for: work that begins now goes on.
+                    extras.signals = None;
                 }
-                suspends.then(|| extras.signals.clone())
+                extras.signals.clone().filter(|_| suspends)
             })
         };
         if let Some(signals) = cut {

@@ -56,7 +56,6 @@ pub(super) struct Known {
     pub(super) endpoint: Arc<Endpoint>,
     /// The inner id that the request went in with.
     pub(super) inner_id: Option<HeaderValue>,
-    pub(super) closer: Closer,
 }
 
 impl<F, R, E> ResponseFuture<F, R, E> {
@@ -143,13 +142,25 @@ impl Passing {
         if let (Some(id), Some((closer, address))) = (stray, self.minter) {
             closer.close(id, address);
         }
-        let (parts, body) = response.into_parts();
-        let mut body = ResponseBody::passed(body);
-        if let Some(endpoint) = self.modern {
-            body = body.ending_with(endpoint.manager.drained(), &parts.headers);
+        let mut answer = response.map(ResponseBody::passed);
+        if let Some(endpoint) = self.modern
+            && answer.body().is_stream(answer.headers())
+        {
+            answer.body_mut().end_with(endpoint.manager.drained());
         }
-        Response::from_parts(parts, body)
+        answer
     }
+}
+
+/// The answer with its body, which holds the session busy.
+fn held<R>(response: Response<R>, busy: Busy) -> Answer<R>
+where
+    R: Body<Data = Bytes>,
+{
+    let mut answer = response.map(ResponseBody::passed);
+    let is_stream = answer.body().is_stream(answer.headers());
+    answer.body_mut().hold(busy, is_stream);
+    answer
 }
 
 impl Known {
@@ -159,16 +170,17 @@ impl Known {
         R: Body<Data = Bytes>,
     {
         let stray = inner::take_id(response.headers_mut());
-        if let Some(id) = stray.filter(|id| self.inner_id.as_ref() != Some(id)) {
+        if let Some(id) = stray.filter(|id| self.inner_id.as_ref() != Some(id))
+            && let Some(closer) = self.endpoint.closer.get()
+        {
             // A session of the inner service inside one of ours: nobody could ever reach it.
-            self.closer.close(id, self.address());
+            closer.close(id, self.address());
         }
         if self.inner_id.is_some() && response.status() == StatusCode::NOT_FOUND {
-            return self.lost();
+            self.lost()
+        } else {
+            held(response, self.busy)
         }
-        let (parts, body) = response.into_parts();
-        let body = ResponseBody::passed(body).holding(self.busy, &parts.headers);
-        Response::from_parts(parts, body)
     }
 
     /// The inner service does not know its session any more: it is over, and the request was not executed.

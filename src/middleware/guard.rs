@@ -1,7 +1,7 @@
 //! Which origins and hosts a request may come from. Wire rules 54 and 55.
 
 use http::header::{HOST, ORIGIN};
-use http::request::Parts;
+use http::{HeaderMap, Uri};
 
 use crate::protocol::error::Refusal;
 
@@ -17,10 +17,10 @@ pub(super) struct AllowLists {
 
 impl AllowLists {
     /// Why the request may not come in, if so.
-    pub(super) fn refusal(&self, parts: &Parts) -> Option<Refusal> {
+    pub(super) fn refusal(&self, uri: &Uri, headers: &HeaderMap) -> Option<Refusal> {
         if let Some(origins) = &self.origins {
             // No Origin: not a page in a browser. Each line must be allowed, if there are several.
-            let mut lines = parts.headers.get_all(ORIGIN).iter();
+            let mut lines = headers.get_all(ORIGIN).iter();
             if !lines.all(|line| {
                 line.to_str()
                     .is_ok_and(|origin| is_allowed(origin, origins))
@@ -29,11 +29,11 @@ impl AllowLists {
             }
         }
         let hosts = self.hosts.as_ref()?;
-        let mut lines = parts.headers.get_all(HOST).iter();
+        let mut lines = headers.get_all(HOST).iter();
         let host = match (lines.next(), lines.next()) {
             (Some(host), None) => host.to_str().ok(),
             // HTTP/2 has no Host line but an authority.
-            (None, None) => parts.uri.authority().map(|authority| authority.as_str()),
+            (None, None) => uri.authority().map(|authority| authority.as_str()),
             _ => None,
         };
         let allowed = host.is_some_and(|host| is_allowed(host, hosts));

@@ -144,7 +144,9 @@ impl fmt::Debug for Closer {
 
 /// Takes the inner service's id out of the headers of an answer: it never leaves.
 pub(super) fn take_id(headers: &mut HeaderMap) -> Option<HeaderValue> {
-    headers.remove(header::SESSION_ID)
+    header::has_session_id(headers)
+        .then(|| headers.remove(header::SESSION_ID))
+        .flatten()
 }
 
 /// Sends a request that ends an inner session through the service that a [`Closer`] keeps.

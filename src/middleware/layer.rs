@@ -143,6 +143,7 @@ impl<S: Clone> Layer<S> for SessionLayer {
             options,
             manager: self.manager.clone(),
             address: OnceLock::new(),
+            closer: OnceLock::new(),
         };
         Session::new(inner, Arc::new(endpoint))
     }

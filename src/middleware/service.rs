@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body::Body;
 use tower_service::Service;
@@ -15,11 +14,11 @@ use super::body::RequestBody;
 use super::endpoint::{Endpoint, First};
 use super::future::{Known, Passing, ResponseFuture};
 use super::inner::{Address, Closer, InnerService, Spare};
-use super::paths::{Arrival, arrive, enter, may_resume};
+use super::paths::{Arrival, arrive, may_resume, swap_id};
 use super::reply;
-use crate::manager::{Busy, Use};
+use crate::manager::{Busy, SessionContext};
 use crate::protocol::error::Refusal;
-use crate::protocol::header;
+use crate::protocol::header::{self, Lines, Present};
 use crate::protocol::request::Decision;
 
 /// A service with sessions: what [`SessionLayer`](crate::SessionLayer) makes of the service inside it.
@@ -66,20 +65,27 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if !self.endpoint.concerns(request.uri().path()) {
             return ResponseFuture::untouched(self.inner.call(request.map(RequestBody::unread)));
         }
         self.endpoint.manager.keep();
-        let (parts, body) = request.into_parts();
-        if let Some(refusal) = self.endpoint.options.allowed.refusal(&parts) {
+        self.closer();
+        // From here to the inner service the request stays in one piece: its parts are large, and each move costs.
+        let allowed = &self.endpoint.options.allowed;
+        if let Some(refusal) = allowed.refusal(request.uri(), request.headers()) {
             return self.refuse(refusal);
         }
-        match self.endpoint.first_look(&parts) {
-            First::Passes(decision) => self.pass(parts, body, decision),
-            First::Known(busy) => self.call_in_session(parts, body, busy),
+        let lines = Lines::of(request.headers());
+        let present = lines.present;
+        match self.endpoint.first_look(&request, &lines) {
+            First::Passes(decision) => self.pass(request, decision, present),
+            First::Live(session, now) => match self.endpoint.enter(session, now, &mut request) {
+                Some(busy) => self.call_in_session(request, busy, present),
+                None => self.wait(request),
+            },
             First::Refused(refusal) => self.refuse(refusal),
-            First::Waits => self.wait(parts, body),
+            First::Waits => self.wait(request),
         }
     }
 }
@@ -88,74 +94,77 @@ impl<S> Session<S> {
     /// Calls the inner service without a session.
     fn pass<B, R>(
         &mut self,
-        mut parts: Parts,
-        body: B,
+        request: Request<B>,
         decision: Decision,
+        present: Present,
     ) -> ResponseFuture<S::Future, R, S::Error>
     where
         S: InnerService<B, R>,
         B: Send + 'static,
         R: Send + 'static,
     {
+        let mut request = request.map(RequestBody::unread);
         // Wire rules 64, 73 and 84: neither of them reaches the inner service.
-        parts.headers.remove(header::SESSION_ID);
+        if present.session_id {
+            request.headers_mut().remove(header::SESSION_ID);
+        }
         let is_modern = decision == Decision::Modern;
-        if is_modern {
-            parts.headers.remove(header::LAST_EVENT_ID);
+        if is_modern && present.last_event_id {
+            request.headers_mut().remove(header::LAST_EVENT_ID);
         }
         // Wire rule 71. A modern request that names its method is no initialize, or the inner service refuses it.
-        let may_mint = parts.method == Method::POST
-            && !(is_modern && parts.headers.contains_key(header::METHOD));
+        let may_mint = request.method() == Method::POST && !(is_modern && present.method);
+        let minter = may_mint.then(|| {
+            let address = Address::of(request.uri(), request.headers());
+            (self.closer().clone(), address)
+        });
         let passing = Passing {
             modern: is_modern.then(|| Arc::clone(&self.endpoint)),
-            minter: may_mint.then(|| (self.closer(), Address::of(&parts.uri, &parts.headers))),
+            minter,
         };
-        let future = self
-            .inner
-            .call(Request::from_parts(parts, RequestBody::unread(body)));
-        ResponseFuture::passthrough(future, passing)
+        ResponseFuture::passthrough(self.inner.call(request), passing)
     }
 
     /// Calls the inner service in a session that lives here.
     fn call_in_session<B, R>(
         &mut self,
-        mut parts: Parts,
-        body: B,
+        request: Request<B>,
         busy: Busy,
+        present: Present,
     ) -> ResponseFuture<S::Future, R, S::Error>
     where
         S: InnerService<B, R>,
         B: Send + 'static,
         R: Send + 'static,
     {
-        if busy.kind() == Use::Stream && !may_resume(&parts, busy.session()) {
+        if present.last_event_id && !may_resume(request.method(), busy.session()) {
             return self.refuse(Refusal::UnknownLastEventId);
         }
-        let inner_id = enter(&mut parts, &busy);
+        let mut request = request.map(RequestBody::unread);
+        let inner_id = swap_id(request.headers_mut(), busy.session());
+        let context = SessionContext::live(Arc::clone(busy.session()));
+        request.extensions_mut().insert(context);
         let known = Known {
             busy,
             endpoint: Arc::clone(&self.endpoint),
             inner_id,
-            closer: self.closer(),
         };
-        let future = self
-            .inner
-            .call(Request::from_parts(parts, RequestBody::unread(body)));
-        ResponseFuture::known(future, known)
+        ResponseFuture::known(self.inner.call(request), known)
     }
 
     /// Goes the way of a request that must wait, with a fresh copy of the inner service.
-    fn wait<B, R>(&mut self, parts: Parts, body: B) -> ResponseFuture<S::Future, R, S::Error>
+    fn wait<B, R>(&mut self, request: Request<B>) -> ResponseFuture<S::Future, R, S::Error>
     where
         S: InnerService<B, R>,
         B: Body<Data = Bytes> + Send + 'static,
         R: Body<Data = Bytes> + Send + 'static,
     {
         let fresh = self.release_ready();
+        let (parts, body) = request.into_parts();
         let arrival = Arrival {
             inner: fresh,
             endpoint: Arc::clone(&self.endpoint),
-            closer: self.closer(),
+            closer: self.closer().clone(),
             parts,
         };
         ResponseFuture::session(Box::pin(arrive(arrival, body)))
@@ -184,13 +193,16 @@ impl<S> Session<S> {
         fresh
     }
 
-    fn closer<B, R>(&self) -> Closer
+    fn closer<B, R>(&self) -> &Closer
     where
         S: InnerService<B, R>,
         B: Send + 'static,
         R: Send + 'static,
     {
-        Closer::new(Arc::clone(&self.spare), self.endpoint.manager.closers())
+        self.endpoint.closer.get_or_init(|| {
+            let closers = self.endpoint.manager.closers();
+            Closer::new(Arc::clone(&self.spare), closers)
+        })
     }
 }
 

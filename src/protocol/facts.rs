@@ -3,7 +3,7 @@
 use http::{HeaderMap, Method};
 
 use super::error::Refusal;
-use super::header::{self, RawId, VersionHeader};
+use super::header::{self, Lines, RawId, VersionHeader};
 use super::message::{Peek, PeekError};
 use super::version::ProtocolVersion;
 
@@ -60,20 +60,20 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Reads the head of a request; `id` is the one in `headers`.
-    pub(crate) fn read(method: &Method, headers: &HeaderMap, id: RawId<'_>) -> Self {
-        let (verb, id) = (Verb::from(method), IdHeader::from(id));
+    /// Reads the head of a request; `lines` are those of `headers`.
+    pub(crate) fn read(method: &Method, headers: &HeaderMap, lines: &Lines<'_>) -> Self {
+        let (verb, id) = (Verb::from(method), IdHeader::from(lines.id()));
         let may_be_mcp = match verb {
             _ if id != IdHeader::Missing => false,
             Verb::Get => header::accepts_event_stream(headers),
-            Verb::Post => header::looks_like_json(headers),
+            Verb::Post => lines.looks_like_json(),
             Verb::Delete | Verb::Other => false,
         };
         Self {
             verb,
-            version: VersionHeader::from(headers),
+            version: lines.version(),
             id,
-            names_initialize: verb == Verb::Post && header::names_initialize(headers),
+            names_initialize: verb == Verb::Post && lines.names_initialize(),
             may_be_mcp,
         }
     }

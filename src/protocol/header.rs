@@ -6,13 +6,20 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::version::ProtocolVersion;
 
 /// `Mcp-Session-Id`: the session a request belongs to, up to 2025-11-25.
-pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
-/// `MCP-Protocol-Version`: the revision a request is written in, from 2025-06-18 on.
-pub(crate) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static(SESSION_ID_NAME);
 /// `Last-Event-ID`: the last event a resuming client has seen, up to 2025-11-25.
-pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static(LAST_EVENT_ID_NAME);
+#[cfg(test)]
+pub(crate) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static(PROTOCOL_VERSION_NAME);
+#[cfg(test)]
+pub(crate) const METHOD: HeaderName = HeaderName::from_static(METHOD_NAME);
+
+const SESSION_ID_NAME: &str = "mcp-session-id";
+const LAST_EVENT_ID_NAME: &str = "last-event-id";
+/// `MCP-Protocol-Version`: the revision a request is written in, from 2025-06-18 on.
+const PROTOCOL_VERSION_NAME: &str = "mcp-protocol-version";
 /// `Mcp-Method`: the method of the JSON-RPC request in the body, from 2026-07-28 on.
-pub(crate) const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const METHOD_NAME: &str = "mcp-method";
 
 /// The session id header as it came, not yet parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +34,7 @@ pub(crate) enum RawId<'a> {
 
 impl<'a> From<&'a HeaderMap> for RawId<'a> {
     fn from(headers: &'a HeaderMap) -> Self {
-        let mut lines = headers.get_all(SESSION_ID).iter();
-        match (lines.next(), lines.next()) {
-            (_, Some(_)) => Self::Several,
-            (Some(value), None) if !value.is_empty() => Self::One(value),
-            _ => Self::Missing,
-        }
+        Lines::of(headers).id()
     }
 }
 
@@ -53,27 +55,130 @@ pub(crate) enum VersionHeader {
 
 impl From<&HeaderMap> for VersionHeader {
     fn from(headers: &HeaderMap) -> Self {
-        let mut lines = headers.get_all(PROTOCOL_VERSION).iter();
-        let Some(value) = lines.next() else {
-            return Self::Missing;
-        };
-        if lines.next().is_some() {
-            return Self::Several;
+        Lines::of(headers).version()
+    }
+}
+
+/// The lines of a head that decide about a request.
+///
+/// Found in one pass: a head has few lines, and a look-up by name hashes the name each time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lines<'a> {
+    id: Line<'a>,
+    version: Line<'a>,
+    content_type: Line<'a>,
+    names_initialize: bool,
+    pub(crate) present: Present,
+}
+
+/// Which of the headers are there that not every request has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Present {
+    pub(crate) session_id: bool,
+    pub(crate) last_event_id: bool,
+    pub(crate) method: bool,
+}
+
+/// The lines with one name.
+#[derive(Clone, Copy, Debug, Default)]
+enum Line<'a> {
+    #[default]
+    Missing,
+    One(&'a HeaderValue),
+    /// The first of them.
+    Several(&'a HeaderValue),
+}
+
+impl<'a> Lines<'a> {
+    pub(crate) fn of(headers: &'a HeaderMap) -> Self {
+        let mut lines = Self::default();
+        for (name, value) in headers {
+            match name.as_str() {
+                SESSION_ID_NAME => {
+                    lines.id.add(value);
+                    lines.present.session_id = true;
+                }
+                PROTOCOL_VERSION_NAME => lines.version.add(value),
+                "content-type" => lines.content_type.add(value),
+                LAST_EVENT_ID_NAME => lines.present.last_event_id = true,
+                METHOD_NAME => {
+                    lines.names_initialize |= value == "initialize";
+                    lines.present.method = true;
+                }
+                _ => {}
+            }
         }
+        lines
+    }
+
+    pub(crate) fn id(&self) -> RawId<'a> {
+        match self.id {
+            Line::Several(_) => RawId::Several,
+            Line::One(value) if !value.is_empty() => RawId::One(value),
+            Line::One(_) | Line::Missing => RawId::Missing,
+        }
+    }
+
+    pub(crate) fn version(&self) -> VersionHeader {
+        let value = match self.version {
+            Line::Missing => return VersionHeader::Missing,
+            Line::Several(_) => return VersionHeader::Several,
+            Line::One(value) => value,
+        };
         match ProtocolVersion::from_bytes(value.as_bytes()) {
-            Some(version) if !version.has_sessions() => Self::Modern(version),
-            Some(version) if version.is_known_legacy() => Self::Legacy(version),
-            _ => Self::Unsupported,
+            Some(version) if !version.has_sessions() => VersionHeader::Modern(version),
+            Some(version) if version.is_known_legacy() => VersionHeader::Legacy(version),
+            _ => VersionHeader::Unsupported,
+        }
+    }
+
+    /// Whether `Mcp-Method` says that the body is an `initialize`.
+    pub(crate) fn names_initialize(&self) -> bool {
+        self.names_initialize
+    }
+
+    /// Whether the content type is one of gRPC or gRPC-Web.
+    pub(crate) fn is_grpc(&self) -> bool {
+        match self.content_type {
+            Line::Missing => false,
+            Line::One(value) | Line::Several(value) => names_grpc(value.as_bytes()),
+        }
+    }
+
+    /// Whether the content type is missing or one of JSON.
+    pub(crate) fn looks_like_json(&self) -> bool {
+        match self.content_type {
+            Line::Missing => true,
+            Line::One(value) | Line::Several(value) => names_json(essence(value.as_bytes())),
         }
     }
 }
 
+impl<'a> Line<'a> {
+    fn add(&mut self, value: &'a HeaderValue) {
+        *self = match *self {
+            Self::Missing => Self::One(value),
+            Self::One(first) | Self::Several(first) => Self::Several(first),
+        };
+    }
+}
+
+/// Whether there is an `Mcp-Session-Id`. Answers have few headers and hardly ever this one: looking at their names
+/// costs less than hashing it.
+pub(crate) fn has_session_id(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| name.as_str() == SESSION_ID_NAME)
+}
+
 /// Whether `Accept` names `text/event-stream` itself. `*/*` is not enough: every browser sends it.
 pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes);
-    lines.any(|line| {
-        line.split(|byte| *byte == b',')
-            .any(|range| essence(range).eq_ignore_ascii_case(EVENT_STREAM))
+    let mut lines = headers.iter().filter(|(name, _)| *name == ACCEPT);
+    lines.any(|(_, line)| {
+        // `*/*` is too short: most requests that are not ours are told apart here.
+        line.len() >= EVENT_STREAM.len()
+            && line
+                .as_bytes()
+                .split(|byte| *byte == b',')
+                .any(|range| essence(range).eq_ignore_ascii_case(EVENT_STREAM))
     })
 }
 
@@ -84,21 +189,9 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
 
 /// Whether the content type is one of gRPC or gRPC-Web.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    content_type(headers)
-        .and_then(|kind| kind.split_at_checked(GRPC.len()))
-        .is_some_and(|(start, rest)| {
-            start.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b'-'))
-        })
-}
-
-/// Whether the content type is missing or one of JSON.
-pub(crate) fn looks_like_json(headers: &HeaderMap) -> bool {
-    content_type(headers).is_none_or(|kind| {
-        let suffix = kind.split_at_checked(kind.len().saturating_sub(JSON_SUFFIX.len()));
-        kind.eq_ignore_ascii_case(b"application/json")
-            || kind.eq_ignore_ascii_case(b"text/json")
-            || suffix.is_some_and(|(_, suffix)| suffix.eq_ignore_ascii_case(JSON_SUFFIX))
-    })
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| names_grpc(value.as_bytes()))
 }
 
 /// Whether the body is compressed or otherwise not there in plain bytes.
@@ -110,16 +203,27 @@ pub(crate) fn has_content_coding(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether `Mcp-Method` says that the body is an `initialize`.
-pub(crate) fn names_initialize(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(METHOD).iter();
-    lines.any(|line| line == "initialize")
-}
-
 fn content_type(headers: &HeaderMap) -> Option<&[u8]> {
     headers
         .get(CONTENT_TYPE)
         .map(|value| essence(value.as_bytes()))
+}
+
+fn names_grpc(media_type: &[u8]) -> bool {
+    // The type of nearly all requests, which is no gRPC, is told by one comparison.
+    media_type != JSON
+        && essence(media_type)
+            .split_at_checked(GRPC.len())
+            .is_some_and(|(start, rest)| {
+                start.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b'-'))
+            })
+}
+
+fn names_json(kind: &[u8]) -> bool {
+    let suffix = kind.split_at_checked(kind.len().saturating_sub(JSON_SUFFIX.len()));
+    kind.eq_ignore_ascii_case(JSON)
+        || kind.eq_ignore_ascii_case(b"text/json")
+        || suffix.is_some_and(|(_, suffix)| suffix.eq_ignore_ascii_case(JSON_SUFFIX))
 }
 
 /// `type/subtype` without parameters.
@@ -130,6 +234,7 @@ fn essence(media_type: &[u8]) -> &[u8] {
 
 const EVENT_STREAM: &[u8] = b"text/event-stream";
 const GRPC: &[u8] = b"application/grpc";
+const JSON: &[u8] = b"application/json";
 const JSON_SUFFIX: &[u8] = b"+json";
 
 #[cfg(test)]
@@ -216,7 +321,8 @@ mod tests {
 
     #[test]
     fn content_types_are_told_apart() {
-        let (json, stream, grpc) = (looks_like_json, is_event_stream, is_grpc);
+        let json = |map: &HeaderMap| Lines::of(map).looks_like_json();
+        let (stream, grpc) = (is_event_stream, is_grpc);
         for (value, is_json, is_stream, is_of_grpc) in [
             ("application/json", true, false, false),
             ("Application/JSON; charset=utf-8", true, false, false),
@@ -237,6 +343,7 @@ mod tests {
                 (is_json, is_stream, is_of_grpc),
                 "{value}"
             );
+            assert_eq!(Lines::of(&map).is_grpc(), is_of_grpc, "{value}");
         }
         assert!(json(&HeaderMap::new()));
         assert!(!stream(&HeaderMap::new()) && !grpc(&HeaderMap::new()));
@@ -252,6 +359,7 @@ mod tests {
 
     #[test]
     fn method_header_can_name_initialize() {
+        let names_initialize = |map: &HeaderMap| Lines::of(map).names_initialize();
         assert!(names_initialize(&headers(&[(METHOD, "initialize")])));
         assert!(names_initialize(&headers(&[
             (METHOD, "ping"),
@@ -267,9 +375,9 @@ mod tests {
             let Ok(value) = HeaderValue::from_bytes(&bytes) else { return Ok(()) };
             let names = [SESSION_ID, PROTOCOL_VERSION, METHOD, ACCEPT, CONTENT_TYPE, CONTENT_ENCODING];
             let map: HeaderMap = names.into_iter().map(|name| (name, value.clone())).collect();
-            let _ = (RawId::from(&map), VersionHeader::from(&map), names_initialize(&map));
+            let _ = (RawId::from(&map), VersionHeader::from(&map), Lines::of(&map).is_grpc());
             let _ = (accepts_event_stream(&map), is_event_stream(&map), is_grpc(&map));
-            let _ = (looks_like_json(&map), has_content_coding(&map));
+            let _ = (Lines::of(&map).looks_like_json(), has_content_coding(&map));
         }
     }
 }

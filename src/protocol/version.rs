@@ -72,6 +72,13 @@ impl ProtocolVersion {
     }
 
     pub(crate) fn from_bytes(text: &[u8]) -> Option<Self> {
+        // Each request says its version, and nearly all say one of these.
+        match text {
+            b"2025-11-25" => return Some(Self::V2025_11_25),
+            b"2025-06-18" => return Some(Self::V2025_06_18),
+            b"2026-07-28" => return Some(Self::V2026_07_28),
+            _ => {}
+        }
         let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text else {
             return None;
         };

@@ -1,6 +1,7 @@
 //! The body that the inner service reads.
 
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -16,39 +17,59 @@ pin_project! {
     ///
     /// What the layer had to read of it comes first, then the rest as it arrives.
     pub struct RequestBody<B> {
-        read: Bytes,
+        // Boxed: most bodies are untouched, and a request is moved several times on its way.
+        ahead: Option<Box<Ahead>>,
         #[pin]
         rest: Rest<B>,
-        trailers: Option<Box<HeaderMap>>,
     }
+}
+
+/// What was read of a body.
+struct Ahead {
+    data: Bytes,
+    trailers: Option<Box<HeaderMap>>,
 }
 
 impl<B> RequestBody<B> {
     /// A body nothing was read of.
     pub(crate) fn unread(body: B) -> Self {
         Self {
-            read: Bytes::new(),
+            ahead: None,
             rest: Rest::Untouched { body },
-            trailers: None,
         }
     }
 
     /// A body of which `read` was read.
     pub(crate) fn begun(read: Bytes, rest: Pin<Box<B>>) -> Self {
         Self {
-            read,
+            ahead: Ahead::of(read, None),
             rest: Rest::Begun { body: rest },
-            trailers: None,
         }
     }
 
     /// A body that was read to its end.
     pub(crate) fn whole(read: Bytes, trailers: Option<Box<HeaderMap>>) -> Self {
         Self {
-            read,
+            ahead: Ahead::of(read, trailers),
             rest: Rest::Over,
-            trailers,
         }
+    }
+}
+
+impl Ahead {
+    fn of(data: Bytes, trailers: Option<Box<HeaderMap>>) -> Option<Box<Self>> {
+        let is_empty = data.is_empty() && trailers.is_none();
+        (!is_empty).then(|| Box::new(Self { data, trailers }))
+    }
+
+    /// What comes next of it.
+    fn next(&mut self) -> Option<Frame<Bytes>> {
+        if !self.data.is_empty() {
+            return Some(Frame::data(mem::take(&mut self.data)));
+        }
+        self.trailers
+            .take()
+            .map(|trailers| Frame::trailers(*trailers))
     }
 }
 
@@ -61,28 +82,28 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
-        if !this.read.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(this.read)))));
-        }
-        if let Some(trailers) = this.trailers.take() {
-            return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
+        if let Some(ahead) = this.ahead {
+            if let Some(frame) = ahead.next() {
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            *this.ahead = None;
         }
         this.rest.poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.read.is_empty() && self.trailers.is_none() && self.rest.is_end_stream()
+        let ahead_is_over = |ahead: &Ahead| ahead.data.is_empty() && ahead.trailers.is_none();
+        self.ahead.as_deref().is_none_or(ahead_is_over) && self.rest.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.rest.size_hint_after(self.read.len())
+        let read = self.ahead.as_ref().map_or(0, |ahead| ahead.data.len());
+        self.rest.size_hint_after(read)
     }
 }
 
 impl<B> fmt::Debug for RequestBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestBody")
-            .field("read", &self.read.len())
-            .finish_non_exhaustive()
+        f.debug_struct("RequestBody").finish_non_exhaustive()
     }
 }

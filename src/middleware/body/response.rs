@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -22,7 +22,8 @@ pin_project! {
     /// It holds its session busy until the last byte. A stream of events, or of gRPC messages, ends early when its
     /// session ends, or when this instance has been drained.
     pub struct ResponseBody<R> {
-        read: VecDeque<Frame<Bytes>>,
+        // Boxed: most bodies are untouched, and an answer is moved several times on its way.
+        ahead: Option<Box<VecDeque<Frame<Bytes>>>>,
         #[pin]
         rest: Rest<R>,
         busy: Option<Busy>,
@@ -50,7 +51,7 @@ impl<R> ResponseBody<R> {
     /// The inner service's body.
     pub(crate) fn passed(body: R) -> Self {
         Self {
-            read: VecDeque::new(),
+            ahead: None,
             rest: Rest::Untouched { body },
             busy: None,
             end: End::Never,
@@ -61,7 +62,7 @@ impl<R> ResponseBody<R> {
     pub(crate) fn begun(read: VecDeque<Frame<Bytes>>, rest: Option<Pin<Box<R>>>) -> Self {
         let rest = rest.map_or(Rest::Over, |body| Rest::Begun { body });
         Self {
-            read,
+            ahead: (!read.is_empty()).then(|| Box::new(read)),
             rest,
             busy: None,
             end: End::Never,
@@ -70,27 +71,53 @@ impl<R> ResponseBody<R> {
 }
 
 impl<R: Body<Data = Bytes>> ResponseBody<R> {
-    /// The same body, holding a session busy; if it is a stream, by the `headers` of its answer, it ends with it.
-    pub(crate) fn holding(mut self, busy: Busy, headers: &HeaderMap) -> Self {
-        if self.is_stream(headers) {
+    /// From now on the body holds a session busy; if it is a stream, it ends with it.
+    pub(crate) fn hold(&mut self, busy: Busy, is_stream: bool) {
+        if is_stream {
             self.end = End::OfSession;
         }
         self.busy = Some(busy);
-        self
     }
 
-    /// The same body; if it is a stream, by the `headers` of its answer, it ends when `drained` is cancelled.
-    pub(crate) fn ending_with(mut self, drained: &CancellationToken, headers: &HeaderMap) -> Self {
-        if self.is_stream(headers) {
-            self.end = End::OfInstance(drained.clone());
-        }
-        self
+    /// From now on the body, a stream, ends when `drained` is cancelled.
+    pub(crate) fn end_with(&mut self, drained: &CancellationToken) {
+        self.end = End::OfInstance(drained.clone());
     }
 
-    fn is_stream(&self, headers: &HeaderMap) -> bool {
+    /// Whether the body is a stream, by the `headers` of its answer.
+    pub(crate) fn is_stream(&self, headers: &HeaderMap) -> bool {
         // Most bodies know their length: for those no header is looked at.
         self.rest.size_hint().exact().is_none()
             && (header::is_event_stream(headers) || header::is_grpc(headers))
+    }
+
+    /// Polls what was not read yet. What it returns lies in one place from the beginning: frames are large to move.
+    fn poll_rest(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
+        let mut this = self.project();
+        let mut polled = this.rest.as_mut().poll_frame(cx);
+        match &mut polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    trailers.remove(header::SESSION_ID);
+                }
+                note_taken(this.busy.as_ref());
+                if this.rest.is_end_stream() {
+                    drop(this.busy.take());
+                }
+            }
+            Poll::Ready(Some(Err(_)) | None) => drop(this.busy.take()),
+            Poll::Pending => {
+                if poll_end(this.busy, this.end, cx).is_ready() {
+                    this.rest.set(Rest::Over);
+                    drop(this.busy.take());
+                    polled = Poll::Ready(None);
+                }
+            }
+        }
+        polled
     }
 }
 
@@ -102,37 +129,24 @@ impl<R: Body<Data = Bytes>> Body for ResponseBody<R> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
-        let mut this = self.as_mut().project();
-        if let Some(frame) = this.read.pop_front() {
-            return Poll::Ready(Some(Ok(frame)));
+        let ahead = self.as_mut().project().ahead;
+        if ahead.is_none() {
+            return self.poll_rest(cx);
         }
-        let Poll::Ready(mut polled) = this.rest.as_mut().poll_frame(cx) else {
-            ready!(poll_end(this.busy, this.end, cx));
-            this.rest.set(Rest::Over);
-            drop(this.busy.take());
-            return Poll::Ready(None);
-        };
-        match &mut polled {
-            Some(Ok(frame)) => {
-                if let Some(trailers) = frame.trailers_mut() {
-                    trailers.remove(header::SESSION_ID);
-                }
-                note_taken(this.busy.as_ref());
-            }
-            Some(Err(_)) | None => drop(this.busy.take()),
+        let frame = ahead.as_mut().and_then(|frames| frames.pop_front());
+        if ahead.as_ref().is_some_and(|frames| frames.is_empty()) {
+            *ahead = None;
         }
-        if this.rest.is_end_stream() {
-            drop(this.busy.take());
-        }
-        Poll::Ready(polled)
+        Poll::Ready(frame.map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.read.is_empty() && self.rest.is_end_stream()
+        self.ahead.is_none() && self.rest.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let data = self.read.iter().filter_map(Frame::data_ref);
+        let ahead = self.ahead.iter().flat_map(|frames| frames.iter());
+        let data = ahead.filter_map(Frame::data_ref);
         self.rest.size_hint_after(data.map(Bytes::len).sum())
     }
 }

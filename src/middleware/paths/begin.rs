@@ -61,7 +61,7 @@ pub(super) async fn admit(
     let pending = Pending::new(Arc::clone(manager.core()), principal.clone(), asked);
     Ok(Admitted {
         endpoint: Arc::clone(endpoint),
-        audience: Arc::from(&*endpoint.audience(parts)),
+        audience: Arc::from(endpoint.audience(parts)),
         principal,
         params,
         room,
@@ -120,9 +120,8 @@ impl Admitted {
             .insert(header::SESSION_ID, session.id().to_header_value());
         reply::not_cached(&mut answer);
         if let Some(busy) = Busy::begin(Arc::clone(&session), Use::Request) {
-            let (parts, body) = answer.into_parts();
-            let body = body.holding(busy, &parts.headers);
-            answer = Answer::from_parts(parts, body);
+            let is_stream = answer.body().is_stream(answer.headers());
+            answer.body_mut().hold(busy, is_stream);
         }
         Ok(Begun {
             answer,

@@ -14,7 +14,8 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Body;
 
 use super::begin::{Admitted, Begun, admit, in_a_task};
-use super::{Arrival, call, enter, find};
+use super::known::enter;
+use super::{Arrival, call, find};
 use crate::config;
 use crate::manager::{LiveSession, flag};
 use crate::middleware::body::{RequestBody, ResponseBody};
@@ -94,7 +95,6 @@ where
         busy,
         endpoint: arrival.endpoint,
         inner_id,
-        closer: arrival.closer,
     };
     let result = call(&mut arrival.inner, Request::from_parts(arrival.parts, body)).await;
     Ok(result.map(|response| known.answer(response)))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body;
 
 use super::{Arrival, call};
@@ -50,7 +50,8 @@ where
     if session.has(flag::SUSPENDED) {
         return Ok(reply::unavailable(id));
     }
-    if !may_resume(&arrival.parts, &session) {
+    let resumes = arrival.parts.headers.contains_key(header::LAST_EVENT_ID);
+    if resumes && !may_resume(&arrival.parts.method, &session) {
         return Ok(reply::refuse(Refusal::UnknownLastEventId, id));
     }
     let is_post = arrival.parts.method == Method::POST;
@@ -70,32 +71,35 @@ where
         busy,
         endpoint: arrival.endpoint,
         inner_id,
-        closer: arrival.closer,
     };
     let response = call(&mut arrival.inner, Request::from_parts(arrival.parts, body)).await?;
     Ok(known.answer(response))
 }
 
 /// Puts the session into a request: its context, and the inner service's id in place of the client's.
-pub(in crate::middleware) fn enter(parts: &mut Parts, busy: &Busy) -> Option<HeaderValue> {
-    let session = busy.session();
+pub(super) fn enter(parts: &mut Parts, busy: &Busy) -> Option<HeaderValue> {
+    let context = SessionContext::live(Arc::clone(busy.session()));
+    parts.extensions.insert(context);
+    swap_id(&mut parts.headers, busy.session())
+}
+
+/// Puts the inner service's id, if it has one, in the place of the client's.
+pub(in crate::middleware) fn swap_id(
+    headers: &mut HeaderMap,
+    session: &LiveSession,
+) -> Option<HeaderValue> {
     let inner_id = session.inner_id();
     match &inner_id {
-        Some(id) => parts.headers.insert(header::SESSION_ID, id.clone()),
-        None => parts.headers.remove(header::SESSION_ID),
+        Some(id) => headers.insert(header::SESSION_ID, id.clone()),
+        None => headers.remove(header::SESSION_ID),
     };
-    parts
-        .extensions
-        .insert(SessionContext::live(Arc::clone(session)));
     inner_id
 }
 
-/// Whether the request resumes no stream, or one that the inner service can know: that of a session it began here.
-/// Wire rules 45 and 46.
-pub(in crate::middleware) fn may_resume(parts: &Parts, session: &LiveSession) -> bool {
-    !parts.headers.contains_key(header::LAST_EVENT_ID)
-        || parts.method != Method::GET
-        || (session.has(flag::MAPPED) && !session.has(flag::RESTORED))
+/// Whether a request with a Last-Event-ID resumes no stream, or one that the inner service can know: that of a
+/// session it began here. Wire rules 45 and 46.
+pub(in crate::middleware) fn may_resume(method: &Method, session: &LiveSession) -> bool {
+    *method != Method::GET || (session.has(flag::MAPPED) && !session.has(flag::RESTORED))
 }
 
 /// Notes what the first requests after initialize say of the handshake. Gives the body back as it was.

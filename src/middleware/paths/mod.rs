@@ -24,12 +24,12 @@ use super::reply::{self, Answer};
 use crate::config;
 use crate::manager::LiveSession;
 use crate::protocol::error::Refusal;
-use crate::protocol::header::{self, RawId};
+use crate::protocol::header::{self, Lines, RawId};
 use crate::protocol::message::{Peek, PeekError, may_concern_us};
 use crate::protocol::request::{BodyLook, Decision, Head, Standing, Verb, classify};
 use crate::session::SessionId;
 
-pub(super) use known::{enter, may_resume};
+pub(super) use known::{may_resume, swap_id};
 
 /// A request that must wait, without its body, and what it may need.
 pub(super) struct Arrival<S> {
@@ -57,7 +57,7 @@ where
         return grpc::run(arrival, body).await;
     }
     let rules = &arrival.endpoint.options.rules;
-    let head = Head::read(method, headers, RawId::from(headers));
+    let head = Head::read(method, headers, &Lines::of(headers));
     let (mut standing, mut session) = (Standing::Unasked, None);
     let mut decision = classify(&head, standing, BodyLook::Unread, rules);
     if decision == Decision::Lookup {
@@ -139,7 +139,7 @@ async fn find(endpoint: &Endpoint, parts: &Parts) -> Result<Option<Arc<LiveSessi
     if !endpoint.options.stateful {
         return Ok(None);
     }
-    let audience = Arc::from(&*endpoint.audience(parts));
+    let audience = Arc::from(endpoint.audience(parts));
     endpoint
         .manager
         .find(&audience, &id, principal.as_ref())

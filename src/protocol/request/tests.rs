@@ -1,7 +1,7 @@
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::*;
-use crate::protocol::header::{self, RawId};
+use crate::protocol::header::{self, Lines};
 
 const AGREED_03: Standing = Standing::Alive(ProtocolVersion::V2025_03_26);
 const AGREED_11: Standing = Standing::Alive(ProtocolVersion::V2025_11_25);
@@ -377,7 +377,7 @@ fn head_is_read_from_the_request() {
             .iter()
             .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
         let headers: HeaderMap = lines.collect();
-        Head::read(&method, &headers, RawId::from(&headers))
+        Head::read(&method, &headers, &Lines::of(&headers))
     };
     let accept = (http::header::ACCEPT, "text/event-stream");
     let text = (http::header::CONTENT_TYPE, "text/plain");
