@@ -235,7 +235,9 @@ async fn one_principal_fills_its_own_part_and_makes_room_in_it() {
 async fn half_open_sessions_take_a_quarter_and_evict_their_own() {
     let instance = Instance::new(at_most(16));
     let honest: Vec<_> = [instance.open().await, instance.open().await].into();
+    // The oldest of all, and none of theirs.
     let owned = instance.begin_as("alice").await;
+    instance.clock.advance(SECOND);
     for _ in 0..4 {
         instance.begin().await;
     }

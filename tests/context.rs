@@ -450,6 +450,24 @@ async fn a_suspended_session_whose_work_nobody_had_asked_for_is_cancelled_too() 
 }
 
 #[tokio::test]
+async fn work_that_asks_during_a_suspension_by_another_layer_is_cancelled_at_once() {
+    let (store, clock) = (MemoryStore::new(), ManualClock::new());
+    let one = Instance::over(store.clone(), &clock, |layer| layer);
+    let other = Instance::over(store, &clock, |layer| layer);
+    let (id, session) = one.open_context().await;
+    assert!(other.serves(&id).await);
+    let elsewhere = other.context();
+    session.suspend().await.unwrap();
+    assert_eq!(other.status(ping(&id)).await, 503);
+    let mut work = tokio_test::task::spawn(elsewhere.cancelled());
+    assert!(work.poll().is_ready());
+    session.resume().await.unwrap();
+    assert!(other.serves(&id).await);
+    let mut work = tokio_test::task::spawn(elsewhere.cancelled());
+    assert!(work.poll().is_pending());
+}
+
+#[tokio::test]
 async fn suspend_and_resume_follow_the_table() {
     let instance = Instance::new(|layer| layer);
     let (id, session) = instance.open_context().await;
