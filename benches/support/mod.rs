@@ -1,0 +1,8 @@
+//! The parts of the bench.
+
+pub(crate) mod clean_up;
+pub(crate) mod inner;
+pub(crate) mod measure;
+pub(crate) mod requests;
+pub(crate) mod sessions;
+pub(crate) mod yardstick;
