@@ -24,7 +24,7 @@ use serde_json::value::RawValue;
 /// assert_eq!(values.size(), "count3".len());
 /// # Ok::<(), tower_mcp_session::ValuesError>(())
 /// ```
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Values(Option<Arc<BTreeMap<String, Box<RawValue>>>>);
 
@@ -40,7 +40,7 @@ impl Values {
         };
         serde_json::from_str(json.get())
             .map(Some)
-            .map_err(ValuesError)
+            .map_err(ValuesError::from)
     }
 
     /// Stores `value` under `name`, in place of what was there.
@@ -53,7 +53,7 @@ impl Values {
         name: impl Into<String>,
         value: &T,
     ) -> Result<(), ValuesError> {
-        let json = serde_json::value::to_raw_value(value).map_err(ValuesError)?;
+        let json = serde_json::value::to_raw_value(value).map_err(ValuesError::from)?;
         self.map_mut().insert(name.into(), json);
         Ok(())
     }
@@ -116,6 +116,16 @@ impl Values {
     }
 }
 
+/// Shows how much there is, not what: values may be anybody's secrets.
+impl fmt::Debug for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Values")
+            .field("len", &self.len())
+            .field("size", &self.size())
+            .finish_non_exhaustive()
+    }
+}
+
 /// Equal if the names and the JSON texts are.
 impl PartialEq for Values {
     fn eq(&self, other: &Self) -> bool {
@@ -132,18 +142,29 @@ impl PartialEq for Values {
 }
 
 /// A value could not be written as JSON, or is not of the type that was asked for.
-#[derive(thiserror::Error)]
+#[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("a session value does not fit its type")]
-pub struct ValuesError(#[source] serde_json::Error);
+pub struct ValuesError {
+    // Not the error itself: its text quotes the value.
+    category: serde_json::error::Category,
+    line: usize,
+    column: usize,
+}
 
-/// Without the text of the source, which quotes the value.
-impl fmt::Debug for ValuesError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ValuesError")
-            .field("category", &self.0.classify())
-            .field("line", &self.0.line())
-            .field("column", &self.0.column())
-            .finish()
+impl ValuesError {
+    /// Where in the JSON text of the value the fault is: line and column, from 1; 0 where there is no text.
+    pub fn position(&self) -> (usize, usize) {
+        (self.line, self.column)
+    }
+}
+
+impl From<serde_json::Error> for ValuesError {
+    fn from(error: serde_json::Error) -> Self {
+        Self {
+            category: error.classify(),
+            line: error.line(),
+            column: error.column(),
+        }
     }
 }
 
@@ -175,5 +196,16 @@ mod tests {
         values.insert("a", &"text").unwrap();
         assert!(values.get::<u8>("a").is_err());
         assert!(values.get::<u8>("b").unwrap().is_none());
+    }
+
+    #[test]
+    fn neither_values_nor_their_errors_show_what_they_hold() {
+        let mut values = Values::default();
+        values.insert("a", &"swordfish").unwrap();
+        let error = values.get::<u8>("a").unwrap_err();
+        let text = format!("{values:?} {error:?} {error}");
+        assert!(!text.contains("swordfish"), "{text}");
+        assert!(std::error::Error::source(&error).is_none());
+        assert_eq!(error.position().0, 1);
     }
 }
