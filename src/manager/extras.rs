@@ -56,12 +56,12 @@ impl Signals {
 /// any more.
 pub(crate) struct InnerSession {
     pub(super) id: HeaderValue,
-    close: Option<Box<dyn FnOnce() + Send>>,
+    close: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 impl InnerSession {
     /// The inner session `id`, which `close` ends.
-    pub(crate) fn new(id: HeaderValue, close: impl FnOnce() + Send + 'static) -> Self {
+    pub(crate) fn new(id: HeaderValue, close: impl FnOnce() + Send + Sync + 'static) -> Self {
         Self {
             id,
             close: Some(Box::new(close)),

@@ -2,6 +2,7 @@
 
 mod activity;
 mod admission;
+mod beginning;
 mod busy;
 mod context;
 mod core;
@@ -28,6 +29,7 @@ pub use context::{Scope, SessionContext};
 pub use writing::SessionError;
 
 pub(crate) use admission::Reservation;
+pub(crate) use beginning::Beginning;
 pub(crate) use busy::{Busy, Use};
 pub(crate) use extras::InnerSession;
 pub(crate) use live::{LiveSession, flag};
@@ -38,11 +40,9 @@ use self::core::Core;
 use self::live::Home;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
-use crate::session::{
-    Handshake, NewSession, Principal, SessionId, SessionRecord, Timestamp, Values,
-};
+use crate::session::Handshake;
 use crate::sharded::Sharded;
-use crate::store::{SessionStore, StoreError, StoreErrorKind};
+use crate::store::{SessionStore, StoreError};
 
 /// The sessions of one layer: what its clones, and the services they make, share.
 #[derive(Clone, Debug)]
@@ -75,15 +75,6 @@ pub(crate) enum EndReason {
     Abandoned,
     /// The inner service does not know its session any more.
     Lost,
-}
-
-/// What a session begins with.
-pub(crate) struct Beginning {
-    pub(crate) audience: Arc<str>,
-    pub(crate) principal: Option<Principal>,
-    pub(crate) handshake: Handshake,
-    pub(crate) values: Values,
-    pub(crate) inner: Option<InnerSession>,
 }
 
 impl SessionManager {
@@ -165,38 +156,6 @@ impl SessionManager {
         self.tell_the_store().await;
     }
 
-    /// Makes a session of what was settled at initialize; the store decides whether there is one.
-    pub(crate) async fn commit(
-        &self,
-        room: Reservation,
-        beginning: Beginning,
-    ) -> Result<Arc<LiveSession>, StoreError> {
-        let now = self.core.now();
-        let mut tries = 0;
-        let stored = loop {
-            let id = SessionId::random()
-                .map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))?;
-            let new = self.new_session(&id, &beginning, now);
-            match self.core.create(&id, new).await {
-                Err(error) if error.kind() == StoreErrorKind::AlreadyExists && tries < 3 => {
-                    tries += 1
-                }
-                answer => break answer?,
-            }
-        };
-        let home = self.home(&beginning.audience);
-        let session = Arc::new(LiveSession::new(home, stored, flag::HALF_OPEN, now));
-        session.set_principal(beginning.principal);
-        if let Some(inner) = beginning.inner {
-            session.set_inner(inner);
-        }
-        let inserted = self.shared.table.insert_if(Arc::clone(&session), || true);
-        inserted.map_err(|_| StoreErrorKind::AlreadyExists)?;
-        room.seat(&session);
-        debug!(session = %session.id().fingerprint(), "session created");
-        Ok(session)
-    }
-
     /// Ends a session everywhere; says whether there was one. On an error nothing has changed here.
     pub(crate) async fn terminate(
         &self,
@@ -225,24 +184,6 @@ impl SessionManager {
         }
         session.shut();
         removed
-    }
-
-    fn new_session(&self, id: &SessionId, beginning: &Beginning, now: Timestamp) -> NewSession {
-        let owner = beginning
-            .principal
-            .as_ref()
-            .map(|principal| self.core.store.owner_tag(id, principal));
-        let handshake = self.shared_handshake(Arc::new(beginning.handshake.clone()));
-        let end = self.core.config.expiry.absolute_end(now);
-        let record = SessionRecord::new(now, end, owner, handshake)
-            .with_values(beginning.values.clone())
-            .with_mapped(beginning.inner.is_some());
-        NewSession::new(
-            Arc::clone(&beginning.audience),
-            record,
-            now,
-            self.core.idle_deadline(now, true),
-        )
     }
 
     /// The one copy of an equal handshake.

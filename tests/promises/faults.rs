@@ -178,3 +178,14 @@ async fn a_lost_answer_to_create_leaves_no_session_that_a_client_could_use() {
     instance.pass(MINUTE * 7).await;
     assert_eq!(store.inner().len(), 0);
 }
+
+#[tokio::test]
+async fn a_session_that_may_have_been_created_all_the_same_is_taken_back() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let instance = Instance::over(store.clone(), &ManualClock::new(), |layer| layer);
+    store.lose_next_answer(Operation::Create, StoreErrorKind::OutcomeUnknown);
+    assert_eq!(instance.status(initialize()).await, 503);
+    store.wait_for_calls(Operation::Delete, 1).await;
+    assert!(store.inner().is_empty());
+    assert_eq!(instance.layer.live_sessions(), 0);
+}
