@@ -379,6 +379,7 @@ fn endless(drips: bool) -> Body {
         slowly(
             begin,
             stream::repeat(()).then(async |()| {
+                // The client is slow; the test's clock is paused.
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 Ok(Bytes::from_static(b"x"))
             }),
@@ -423,10 +424,10 @@ async fn without_a_path_a_body_that_never_ends_goes_on_to_the_inner_service() {
         let wire = setup.wire();
         let mut future = tokio_test::task::spawn(wire.open(json_post(endless(false))));
         assert!(future.poll().is_pending());
-        tokio::time::sleep(Duration::from_secs(29)).await;
+        tokio::time::advance(Duration::from_secs(29)).await;
         assert!(future.poll().is_pending());
         assert_eq!(wire.inner.calls(), 0);
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        tokio::time::advance(Duration::from_secs(2)).await;
         assert!(future.poll().is_pending());
         assert_eq!(wire.inner.calls(), 1, "{setup:?}");
         drop(future);
@@ -790,7 +791,7 @@ async fn inside_a_session_the_inner_service_takes_the_time_it_needs() {
     let sent = id.clone();
     let task = tokio::spawn(async move { sender.send(post(PING).id(&sent)).await.status });
     wire.inner.wait_for_held(1).await;
-    tokio::time::sleep(Duration::from_secs(3 * 60 * 60)).await;
+    tokio::time::advance(Duration::from_secs(3 * 60 * 60)).await;
     assert!(!task.is_finished());
     wire.inner.release();
     assert_eq!(task.await.unwrap(), 200);

@@ -4,6 +4,9 @@
 //! A check that passes without the layer has to pass with it. What rmcp fails by itself is not
 //! counted: as a stateless service it cannot ask the client for sampling or elicitation.
 
+#[path = "support/example.rs"]
+mod example;
+
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -144,7 +147,7 @@ struct Server {
 
 impl Server {
     async fn start(inner: &str, layer: &str) -> Self {
-        let mut process = Command::new(server_binary())
+        let mut process = Command::new(example::program("conformance_server"))
             .args(["--port", "0", "--inner", inner, "--layer", layer])
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -167,25 +170,6 @@ impl Server {
             _process: process,
         }
     }
-}
-
-/// `target/PROFILE/examples/conformance_server`, beside `target/PROFILE/deps/conformance-HASH`.
-fn server_binary() -> PathBuf {
-    let test = env::current_exe().expect("a test knows its own path");
-    let profile = test
-        .ancestors()
-        .nth(2)
-        .expect("a test lies two folders below its profile");
-    let binary = profile
-        .join("examples")
-        .join(format!("conformance_server{}", env::consts::EXE_SUFFIX));
-    assert!(
-        binary.is_file(),
-        "{} is missing: `cargo test` builds it, `cargo test --test conformance` alone does not; \
-         run `cargo build --example conformance_server`",
-        binary.display()
-    );
-    binary
 }
 
 /// Runs the suite once and reads what it wrote to `results`.

@@ -2,11 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/example.rs"]
+mod example;
 #[path = "support/mcp_http.rs"]
 mod mcp_http;
 
-use std::env;
-use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -277,7 +277,7 @@ async fn sigterm_ends_a_process_that_nobody_uses() {
 
 #[tokio::test]
 async fn an_unknown_option_is_an_error() {
-    let mut process = Command::new(server_binary());
+    let mut process = Command::new(example::program("server"));
     let process = process.args(["--store", "nowhere"]).stderr(Stdio::null());
     assert!(!process.status().await.unwrap().success());
 }
@@ -333,7 +333,7 @@ struct Server {
 
 impl Server {
     async fn start(inner: &str) -> Self {
-        let mut process = Command::new(server_binary())
+        let mut process = Command::new(example::program("server"))
             .args(["--port", "0", "--store", "memory", "--inner", inner])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -367,25 +367,6 @@ impl Server {
             .expect("it ends in time")
             .unwrap()
     }
-}
-
-/// `target/PROFILE/examples/server`, beside `target/PROFILE/deps/server_example-HASH`.
-fn server_binary() -> PathBuf {
-    let test = env::current_exe().unwrap();
-    let profile = test
-        .ancestors()
-        .nth(2)
-        .expect("a test lies two folders below its profile");
-    let binary = profile
-        .join("examples")
-        .join(format!("server{}", env::consts::EXE_SUFFIX));
-    assert!(
-        binary.is_file(),
-        "{} is missing: `cargo test` builds it, `cargo test --test server_example` alone does not; \
-         run `cargo build --example server`",
-        binary.display()
-    );
-    binary
 }
 
 const BOTH: [&str; 2] = ["stateless", "stateful"];

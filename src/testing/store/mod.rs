@@ -179,7 +179,7 @@ macro_rules! __store_contract {
     };
     (@to [tests $name:ident ($store:expr)] $($rule:ident,)*) => {
         mod $name {
-            #[allow(unused_imports)]
+            #[allow(unused_imports, reason = "what makes the store may need none")]
             use super::*;
 
             $(
