@@ -185,7 +185,9 @@ async fn a_session_that_may_have_been_created_all_the_same_is_taken_back() {
     let instance = Instance::over(store.clone(), &ManualClock::new(), |layer| layer);
     store.lose_next_answer(Operation::Create, StoreErrorKind::OutcomeUnknown);
     assert_eq!(instance.status(initialize()).await, 503);
-    store.wait_for_calls(Operation::Delete, 1).await;
+    let taken_back = store.wait_for_calls(Operation::Delete, 1);
+    let bounded = tokio::time::timeout(Duration::from_secs(10), taken_back).await;
+    assert!(bounded.is_ok(), "nobody takes the session back");
     assert!(store.inner().is_empty());
     assert_eq!(instance.layer.live_sessions(), 0);
 }
