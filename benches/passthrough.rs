@@ -6,6 +6,9 @@
 //! a session can cost, written by hand. The compared things take turns in short rounds, and what is printed is the
 //! median over the rounds of CPU time, and of its ratio within a round: a noisy machine disturbs both sides alike.
 //! Each figure holds the making of the request and the reading of the answer to its end.
+//!
+//! The line *duties* is the yardstick with what the promises demand of any layer, written by hand too: no layer that keeps
+//! them can cost less.
 
 #![expect(clippy::print_stdout, reason = "a bench prints what it found")]
 
@@ -48,10 +51,13 @@ fn compare(count: usize, per_round: usize) {
     let mut cases = [
         Case::new("bare", Kind::InSession, inner::bare()),
         Case::new("yardstick", Kind::InSession, sessions.yardstick()),
+        Case::new("duties", Kind::InSession, sessions.duties()),
         Case::new("known session", Kind::InSession, sessions.service()),
         Case::new("bare", Kind::Modern, inner::bare()),
+        Case::new("duties", Kind::Modern, sessions.duties()),
         Case::new("modern", Kind::Modern, sessions.service()),
         Case::new("bare", Kind::NotOurs, inner::bare()),
+        Case::new("duties", Kind::NotOurs, sessions.duties()),
         Case::new("not ours", Kind::NotOurs, sessions.service()),
     ];
     let medians = per_request(&mut cases, &sessions.ids, per_round);
@@ -62,13 +68,15 @@ fn compare(count: usize, per_round: usize) {
     };
     show(&medians, 0, None);
     show(&medians, 1, Some((0, "")));
-    show(&medians, 2, Some((1, limit)));
-    for case in [4, 6] {
-        show(&medians, case - 1, None);
+    show(&medians, 2, Some((1, "")));
+    show(&medians, 3, Some((1, limit)));
+    for first in [4, 7] {
+        show(&medians, first, None);
+        show(&medians, first + 1, Some((first, "")));
         show(
             &medians,
-            case,
-            Some((case - 1, "at most 1.15, or 40 ns more")),
+            first + 2,
+            Some((first, "at most 1.15, or 40 ns more")),
         );
     }
     println!();

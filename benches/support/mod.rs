@@ -1,6 +1,7 @@
 //! The parts of the bench.
 
 pub(crate) mod clean_up;
+pub(crate) mod duties;
 pub(crate) mod inner;
 pub(crate) mod measure;
 pub(crate) mod requests;

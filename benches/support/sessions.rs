@@ -11,6 +11,7 @@ use tower::util::service_fn;
 use tower::{Layer, Service, ServiceExt};
 use tower_mcp_session::{RequestBody, ResponseBody, SessionLayer};
 
+use super::duties::{Duties, Held};
 use super::inner;
 use super::requests::{Id, SESSION_ID, initialize, initialized};
 use super::yardstick::{Shared, Yardstick};
@@ -64,6 +65,16 @@ impl Sessions {
     > {
         self.layer
             .layer(service_fn(inner::answer::<RequestBody<Full<Bytes>>>))
+    }
+
+    pub(crate) fn duties(
+        &self,
+    ) -> impl Service<Request<Full<Bytes>>, Response = Response<Held<Full<Bytes>>>, Error = Infallible>
+    {
+        Duties {
+            inner: service_fn(inner::answer::<Held<Full<Bytes>>>),
+            shared: Arc::clone(&self.yardstick),
+        }
     }
 
     pub(crate) fn yardstick(

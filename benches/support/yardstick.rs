@@ -30,7 +30,8 @@ pub(crate) struct Shared {
 pub(crate) struct Session {
     _id: [u64; 2],
     _created: u64,
-    _ends: u64,
+    pub(crate) ends: u64,
+    pub(crate) uses: AtomicU64,
     last_seen: AtomicU64,
     _params: Arc<str>,
     _owner: Option<Box<str>>,
@@ -47,7 +48,8 @@ impl Shared {
             let session = Session {
                 _id: key,
                 _created: 0,
-                _ends: u64::MAX,
+                ends: u64::MAX,
+                uses: AtomicU64::new(0),
                 last_seen: AtomicU64::new(0),
                 _params: Arc::clone(&params),
                 _owner: None,
@@ -62,7 +64,7 @@ impl Shared {
         }
     }
 
-    fn find(&self, id: &[u8]) -> Option<Arc<Session>> {
+    pub(crate) fn find(&self, id: &[u8]) -> Option<Arc<Session>> {
         let session = Arc::clone(&*self.sessions.get(&parse(id)?)?);
         let now = self.clock.load(Ordering::Relaxed);
         if session.last_seen.load(Ordering::Relaxed) != now {

@@ -46,7 +46,9 @@ pub(super) struct Passing {
     /// Set for a modern request, whose stream ends when this instance was drained.
     pub(super) modern: Option<Arc<Endpoint>>,
     /// What ends a session that the inner service begins all the same, if it may.
-    pub(super) minter: Option<(Closer, Address)>,
+    ///
+    /// Boxed: few requests that pass can begin one, and all are moved several times on their way.
+    pub(super) minter: Option<Box<(Closer, Address)>>,
 }
 
 /// What goes along with a request of a session that lives here.
@@ -54,8 +56,8 @@ pub(super) struct Passing {
 pub(super) struct Known {
     pub(super) busy: Busy,
     pub(super) endpoint: Arc<Endpoint>,
-    /// The inner id that the request went in with.
-    pub(super) inner_id: Option<HeaderValue>,
+    /// The inner id that the request went in with. Boxed, as in [`Passing`].
+    pub(super) inner_id: Option<Box<HeaderValue>>,
 }
 
 impl<F, R, E> ResponseFuture<F, R, E> {
@@ -65,6 +67,7 @@ impl<F, R, E> ResponseFuture<F, R, E> {
         }
     }
 
+    #[inline]
     pub(super) fn passthrough(future: F, passing: Passing) -> Self {
         Self {
             kind: Kind::Passthrough {
@@ -74,6 +77,7 @@ impl<F, R, E> ResponseFuture<F, R, E> {
         }
     }
 
+    #[inline]
     pub(super) fn known(future: F, known: Known) -> Self {
         Self {
             kind: Kind::Known {
@@ -134,12 +138,14 @@ impl<F, R, E> fmt::Debug for ResponseFuture<F, R, E> {
 
 impl Passing {
     /// The answer to a request without a session.
+    #[inline]
     pub(super) fn answer<R>(self, mut response: Response<R>) -> Answer<R>
     where
         R: Body<Data = Bytes>,
     {
         let stray = inner::take_id(response.headers_mut());
-        if let (Some(id), Some((closer, address))) = (stray, self.minter) {
+        if let (Some(id), Some(minter)) = (stray, self.minter) {
+            let (closer, address) = *minter;
             closer.close(id, address);
         }
         let mut answer = response.map(ResponseBody::passed);
@@ -153,6 +159,7 @@ impl Passing {
 }
 
 /// The answer with its body, which holds the session busy.
+#[inline]
 fn held<R>(response: Response<R>, busy: Busy) -> Answer<R>
 where
     R: Body<Data = Bytes>,
@@ -165,12 +172,13 @@ where
 
 impl Known {
     /// The answer to a request of a session.
+    #[inline]
     pub(super) fn answer<R>(self, mut response: Response<R>) -> Answer<R>
     where
         R: Body<Data = Bytes>,
     {
         let stray = inner::take_id(response.headers_mut());
-        if let Some(id) = stray.filter(|id| self.inner_id.as_ref() != Some(id))
+        if let Some(id) = stray.filter(|id| self.inner_id.as_deref() != Some(id))
             && let Some(closer) = self.endpoint.closer.get()
         {
             // A session of the inner service inside one of ours: nobody could ever reach it.

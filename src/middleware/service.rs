@@ -92,9 +92,10 @@ where
 
 impl<S> Session<S> {
     /// Calls the inner service without a session.
+    #[inline]
     fn pass<B, R>(
         &mut self,
-        request: Request<B>,
+        mut request: Request<B>,
         decision: Decision,
         present: Present,
     ) -> ResponseFuture<S::Future, R, S::Error>
@@ -103,7 +104,6 @@ impl<S> Session<S> {
         B: Send + 'static,
         R: Send + 'static,
     {
-        let mut request = request.map(RequestBody::unread);
         // Wire rules 64, 73 and 84: neither of them reaches the inner service.
         if present.session_id {
             request.headers_mut().remove(header::SESSION_ID);
@@ -116,19 +116,21 @@ impl<S> Session<S> {
         let may_mint = request.method() == Method::POST && !(is_modern && present.method);
         let minter = may_mint.then(|| {
             let address = Address::of(request.uri(), request.headers());
-            (self.closer().clone(), address)
+            Box::new((self.closer().clone(), address))
         });
         let passing = Passing {
             modern: is_modern.then(|| Arc::clone(&self.endpoint)),
             minter,
         };
+        let request = request.map(RequestBody::unread);
         ResponseFuture::passthrough(self.inner.call(request), passing)
     }
 
     /// Calls the inner service in a session that lives here.
+    #[inline]
     fn call_in_session<B, R>(
         &mut self,
-        request: Request<B>,
+        mut request: Request<B>,
         busy: Busy,
         present: Present,
     ) -> ResponseFuture<S::Future, R, S::Error>
@@ -140,15 +142,15 @@ impl<S> Session<S> {
         if present.last_event_id && !may_resume(request.method(), busy.session()) {
             return self.refuse(Refusal::UnknownLastEventId);
         }
-        let mut request = request.map(RequestBody::unread);
         let inner_id = swap_id(request.headers_mut(), busy.session());
         let context = SessionContext::live(Arc::clone(busy.session()));
         request.extensions_mut().insert(context);
         let known = Known {
             busy,
             endpoint: Arc::clone(&self.endpoint),
-            inner_id,
+            inner_id: inner_id.map(Box::new),
         };
+        let request = request.map(RequestBody::unread);
         ResponseFuture::known(self.inner.call(request), known)
     }
 

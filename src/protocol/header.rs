@@ -14,6 +14,21 @@ pub(crate) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static(PROTOCOL
 #[cfg(test)]
 pub(crate) const METHOD: HeaderName = HeaderName::from_static(METHOD_NAME);
 
+/// The names as values with one place in memory: a constant would be made anew for each comparison.
+static NAMES: Names = Names {
+    session_id: SESSION_ID,
+    last_event_id: LAST_EVENT_ID,
+    protocol_version: HeaderName::from_static(PROTOCOL_VERSION_NAME),
+    method: HeaderName::from_static(METHOD_NAME),
+};
+
+struct Names {
+    session_id: HeaderName,
+    last_event_id: HeaderName,
+    protocol_version: HeaderName,
+    method: HeaderName,
+}
+
 const SESSION_ID_NAME: &str = "mcp-session-id";
 const LAST_EVENT_ID_NAME: &str = "last-event-id";
 /// `MCP-Protocol-Version`: the revision a request is written in, from 2025-06-18 on.
@@ -93,19 +108,19 @@ impl<'a> Lines<'a> {
     pub(crate) fn of(headers: &'a HeaderMap) -> Self {
         let mut lines = Self::default();
         for (name, value) in headers {
-            match name.as_str() {
-                SESSION_ID_NAME => {
-                    lines.id.add(value);
-                    lines.present.session_id = true;
-                }
-                PROTOCOL_VERSION_NAME => lines.version.add(value),
-                "content-type" => lines.content_type.add(value),
-                LAST_EVENT_ID_NAME => lines.present.last_event_id = true,
-                METHOD_NAME => {
-                    lines.names_initialize |= value == "initialize";
-                    lines.present.method = true;
-                }
-                _ => {}
+            // Names are compared, not their texts: one of HTTP's own is a number, and told from ours at once.
+            if *name == CONTENT_TYPE {
+                lines.content_type.add(value);
+            } else if *name == NAMES.session_id {
+                lines.id.add(value);
+                lines.present.session_id = true;
+            } else if *name == NAMES.protocol_version {
+                lines.version.add(value);
+            } else if *name == NAMES.method {
+                lines.names_initialize |= value == "initialize";
+                lines.present.method = true;
+            } else if *name == NAMES.last_event_id {
+                lines.present.last_event_id = true;
             }
         }
         lines
@@ -149,7 +164,9 @@ impl<'a> Lines<'a> {
     pub(crate) fn looks_like_json(&self) -> bool {
         match self.content_type {
             Line::Missing => true,
-            Line::One(value) | Line::Several(value) => names_json(essence(value.as_bytes())),
+            Line::One(value) | Line::Several(value) => {
+                value.as_bytes() == JSON || names_json(essence(value.as_bytes()))
+            }
         }
     }
 }
@@ -166,7 +183,7 @@ impl<'a> Line<'a> {
 /// Whether there is an `Mcp-Session-Id`. Answers have few headers and hardly ever this one: looking at their names
 /// costs less than hashing it.
 pub(crate) fn has_session_id(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| name.as_str() == SESSION_ID_NAME)
+    headers.keys().any(|name| *name == NAMES.session_id)
 }
 
 /// Whether `Accept` names `text/event-stream` itself. `*/*` is not enough: every browser sends it.

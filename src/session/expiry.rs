@@ -105,8 +105,10 @@ impl Expiry {
     }
 }
 
+/// As [`Duration::as_millis`], at most `u64::MAX`: without the division of 128 bits, for each request reads the time.
 fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+    let whole = duration.as_secs().saturating_mul(1000);
+    whole.saturating_add(u64::from(duration.subsec_millis()))
 }
 
 #[cfg(test)]

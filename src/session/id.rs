@@ -210,43 +210,50 @@ pub(super) fn digest(domain: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     hash.finalize().into()
 }
 
+/// Each request reads 32 digits: eight at a time, as the bytes of one word.
 fn parse_hex(text: &[u8]) -> Option<[u64; 2]> {
     let text: &[u8; 32] = text.try_into().ok()?;
     let mut words = [0; 2];
-    let mut seen = 0;
-    for (word, digits) in words.iter_mut().zip(text.chunks_exact(16)) {
-        for &digit in digits {
-            let value = HEX_VALUES[usize::from(digit)];
-            seen |= value;
-            *word = *word << 4 | u64::from(value);
-        }
+    for (index, digits) in text.as_chunks::<8>().0.iter().enumerate() {
+        let word = &mut words[index / 2];
+        *word = *word << 32 | parse_eight(u64::from_be_bytes(*digits))?;
     }
-    (seen < 16).then_some(words)
+    Some(words)
+}
+
+/// The 32 bits that eight digits stand for. Only what is written the same way is taken: one id has one spelling.
+fn parse_eight(digits: u64) -> Option<u64> {
+    // The low half of a digit is its value; a letter, which has bit 6, stands for 9 more.
+    let nibbles = (digits & (EACH * 0x0f)) + 9 * (digits >> 6 & EACH);
+    let bits = (nibbles | nibbles >> 4) & 0x00ff_00ff_00ff_00ff;
+    let bits = (bits | bits >> 8) & 0x0000_ffff_0000_ffff;
+    let bits = (bits | bits >> 16) & 0xffff_ffff;
+    let is_value = nibbles & (EACH * 0xf0) == 0;
+    (is_value && spell_eight(nibbles) == digits).then_some(bits)
 }
 
 fn write_hex(words: [u64; 2]) -> [u8; 32] {
     let mut text = [0; 32];
-    let nibbles = words
+    let halves = words
         .into_iter()
-        .flat_map(|word| (0..16).rev().map(move |n| (word >> (n * 4)) as usize & 15));
-    for (digit, nibble) in text.iter_mut().zip(nibbles) {
-        *digit = HEX_DIGITS[nibble];
+        .flat_map(|word| [word >> 32, word & 0xffff_ffff]);
+    for (digits, bits) in text.chunks_exact_mut(8).zip(halves) {
+        let bits = (bits | bits << 16) & 0x0000_ffff_0000_ffff;
+        let bits = (bits | bits << 8) & 0x00ff_00ff_00ff_00ff;
+        let nibbles = (bits | bits << 4) & (EACH * 0x0f);
+        digits.copy_from_slice(&spell_eight(nibbles).to_be_bytes());
     }
     text
 }
 
-const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// The digits for eight values below 16, each a byte.
+fn spell_eight(nibbles: u64) -> u64 {
+    let letters = (nibbles + EACH * 6) >> 4 & EACH;
+    nibbles + EACH * u64::from(b'0') + letters * u64::from(b'a' - 10 - b'0')
+}
 
-/// The value of each lower case digit, 255 for all else: a table, because each request reads 32 of them.
-const HEX_VALUES: [u8; 256] = {
-    let mut values = [255; 256];
-    let mut value = 0;
-    while value < 16 {
-        values[HEX_DIGITS[value as usize] as usize] = value;
-        value += 1;
-    }
-    values
-};
+/// One in each byte of a word.
+const EACH: u64 = 0x0101_0101_0101_0101;
 
 #[cfg(test)]
 mod tests {
@@ -307,6 +314,20 @@ mod tests {
             let id = SessionId::parse(text.as_bytes()).unwrap();
             let header = id.to_header_value();
             prop_assert_eq!(header.as_bytes(), text.as_bytes());
+        }
+
+        #[test]
+        fn eight_digits_at_a_time_agree_with_one_by_one(text in "[0-9a-f]{32}", place in 0_usize..32, byte in any::<u8>()) {
+            let by_one = |text: &[u8]| {
+                let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+                let text = text.iter().all(is_digit).then(|| str::from_utf8(text).unwrap())?;
+                let word = |digits| u64::from_str_radix(digits, 16).unwrap();
+                Some([word(&text[..16]), word(&text[16..])])
+            };
+            let mut text = text.into_bytes();
+            prop_assert_eq!(parse_hex(&text), by_one(&text));
+            text[place] = byte;
+            prop_assert_eq!(parse_hex(&text), by_one(&text));
         }
 
         #[test]

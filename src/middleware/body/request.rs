@@ -32,6 +32,7 @@ struct Ahead {
 
 impl<B> RequestBody<B> {
     /// A body nothing was read of.
+    #[inline]
     pub(crate) fn unread(body: B) -> Self {
         Self {
             ahead: None,

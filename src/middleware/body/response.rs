@@ -49,6 +49,7 @@ impl<R> ResponseBody<R> {
     }
 
     /// The inner service's body.
+    #[inline]
     pub(crate) fn passed(body: R) -> Self {
         Self {
             ahead: None,
@@ -72,6 +73,7 @@ impl<R> ResponseBody<R> {
 
 impl<R: Body<Data = Bytes>> ResponseBody<R> {
     /// From now on the body holds a session busy; if it is a stream, it ends with it.
+    #[inline]
     pub(crate) fn hold(&mut self, busy: Busy, is_stream: bool) {
         if is_stream {
             self.end = End::OfSession;

@@ -94,7 +94,7 @@ where
     let known = Known {
         busy,
         endpoint: arrival.endpoint,
-        inner_id,
+        inner_id: inner_id.map(Box::new),
     };
     let result = call(&mut arrival.inner, Request::from_parts(arrival.parts, body)).await;
     Ok(result.map(|response| known.answer(response)))

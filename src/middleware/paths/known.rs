@@ -70,7 +70,7 @@ where
     let known = Known {
         busy,
         endpoint: arrival.endpoint,
-        inner_id,
+        inner_id: inner_id.map(Box::new),
     };
     let response = call(&mut arrival.inner, Request::from_parts(arrival.parts, body)).await?;
     Ok(known.answer(response))

@@ -270,7 +270,7 @@ impl<S> Arrival<S> {
         let address = Address::of(&self.parts.uri, &self.parts.headers);
         let passing = Passing {
             modern: modern.then_some(self.endpoint),
-            minter: Some((self.closer, address)),
+            minter: Some(Box::new((self.closer, address))),
         };
         let response = call(&mut self.inner, Request::from_parts(self.parts, body)).await?;
         Ok(passing.answer(response))
