@@ -221,8 +221,8 @@ impl SessionStore for MemoryStore {
     ) -> Result<Option<Revision>, StoreError> {
         Ok(self.shared.slots.with_mut(key, |slot| {
             let slot = slot.filter(|slot| !slot.is_expired(now))?;
-            slot.last_activity = slot.last_activity.max(now);
             if let Some(deadline) = idle_deadline {
+                slot.last_activity = slot.last_activity.max(now);
                 slot.idle_deadline = slot
                     .idle_deadline
                     .max(deadline.min(slot.record.absolute_end()));

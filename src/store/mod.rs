@@ -35,8 +35,8 @@ use crate::session::{
 /// 2. `load` never gives what is expired, deleted or removed, and what it gives is complete.
 /// 3. `save` replaces the record only at the revision that was read (`Conflict`), only where there is one (`Gone`),
 ///    and gives it a new revision.
-/// 4. `touch` moves the idle deadline forward only, never past the absolute end. It creates nothing and does not
-///    change the revision.
+/// 4. `touch` moves the idle deadline forward only, never past the absolute end. Without a deadline it asks and writes
+///    nothing. It creates nothing and does not change the revision.
 /// 5. From the return of `delete` on, `load`, `touch` and `save` say that the session is gone, and `create` with its
 ///    id says `AlreadyExists`, for the rest of the session's absolute life.
 /// 6. `delete_expired` removes what has been expired for [`EXPIRED_GRACE`] and nothing else,
@@ -94,9 +94,11 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         expected: Revision,
     ) -> Result<Revision, StoreError>;
 
-    /// Notes that the session was used at `now`, and moves its idle deadline if one is given.
+    /// Notes that the session was used at `now` and moves its idle deadline, if one is given; only asks, if none is.
     ///
-    /// One round trip. Gives the present revision; `None` if the session is gone or expired at `now`.
+    /// One round trip, and without a deadline no write: the manager asks for each request where there is no watch, and
+    /// gives a deadline at most once in a touch interval. Gives the present revision; `None` if the session is gone or
+    /// expired at `now`.
     ///
     /// # Errors
     ///

@@ -44,6 +44,7 @@ pub(super) enum Fault {
     // touch
     TouchMovesBack,
     TouchForgetsTheActivity,
+    AskingNotesTheActivity,
     TouchPassesTheAbsoluteEnd,
     TouchChangesTheRevision,
     TouchRevivesTheExpired,
@@ -314,7 +315,8 @@ impl SessionStore for Broken {
         if now >= row.idle_deadline && !self.has(Fault::TouchRevivesTheExpired) {
             return Ok(None);
         }
-        if !self.has(Fault::TouchForgetsTheActivity) {
+        let notes = idle_deadline.is_some() || self.has(Fault::AskingNotesTheActivity);
+        if notes && !self.has(Fault::TouchForgetsTheActivity) {
             row.last_activity = row.last_activity.max(now);
         }
         if let Some(mut deadline) = idle_deadline {

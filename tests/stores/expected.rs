@@ -121,6 +121,10 @@ pub(super) const EXPECTED: &[(Fault, &[&str])] = &[
         &["touch_moves_forward_only"],
     ),
     (
+        Fault::AskingNotesTheActivity,
+        &["touch_moves_forward_only"],
+    ),
+    (
         Fault::TouchPassesTheAbsoluteEnd,
         &["touch_never_passes_the_absolute_end"],
     ),

@@ -6,7 +6,8 @@ use super::subject::{AUDIENCE, HOUR, IDLE, LIFE, MILLISECOND, MINUTE, Subject};
 use crate::session::{SessionId, SessionKey, Timestamp};
 use crate::store::SessionStore;
 
-/// `touch` notes the activity and moves the idle deadline if a later one is given; neither ever goes back.
+/// `touch` with a deadline notes the activity and moves the idle deadline; neither ever goes back. Without one it only
+/// asks.
 ///
 /// # Panics
 ///
@@ -21,10 +22,11 @@ pub async fn touch_moves_forward_only(store: Arc<dyn SessionStore>) {
     let [end, later] = [subject.after(IDLE), subject.after(IDLE + HOUR)];
     // The touch (when, new deadline), and what is there after it (last activity, deadline).
     for (touch, expected) in [
-        ((first, None), (first, end)),
+        ((first, None), (subject.now, end)),
         ((second, Some(later)), (second, later)),
         ((first, Some(end)), (second, later)),
-        ((third, None), (third, later)),
+        ((third, None), (second, later)),
+        ((third, Some(end)), (third, later)),
     ] {
         let touched = subject.touch(&session.key, touch.0, touch.1).await;
         assert!(touched.is_some(), "`touch` finds a session that is there");
@@ -32,7 +34,7 @@ pub async fn touch_moves_forward_only(store: Arc<dyn SessionStore>) {
         let found = (loaded.last_activity, loaded.idle_deadline);
         assert_eq!(
             found, expected,
-            "`touch` moves activity and idle deadline forward only"
+            "`touch` moves activity and idle deadline forward only, and without a deadline not at all"
         );
     }
     let last = later.saturating_sub(MILLISECOND);
