@@ -6,24 +6,27 @@
 mod example;
 #[path = "support/mcp_http.rs"]
 mod mcp_http;
+#[path = "support/server.rs"]
+mod server;
 
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::timeout;
 
-use self::mcp_http::{McpClient, PATIENCE, initialize, text_of, tool_call};
+use self::mcp_http::{
+    PATIENCE, initialize, open_stream, read_until, text_of, tool_call, with_progress,
+};
+use self::server::Server;
 
 #[tokio::test]
 async fn tools_keep_what_they_are_told_for_their_session() {
     for inner in BOTH {
-        let server = Server::start(inner).await;
+        let server = Server::start("memory", inner).await;
         let client = server.client().begin_as("alice", "2025-11-25").await;
 
         assert_eq!(client.call("counter", json!({})).await, "1");
@@ -53,7 +56,7 @@ async fn tools_keep_what_they_are_told_for_their_session() {
 #[tokio::test]
 async fn two_sessions_see_nothing_of_each_other() {
     for inner in BOTH {
-        let server = Server::start(inner).await;
+        let server = Server::start("memory", inner).await;
         let (one, other) = (server.client().begin().await, server.client().begin().await);
 
         one.call("remember", json!({ "key": "k", "value": "mine" }))
@@ -76,7 +79,7 @@ async fn two_sessions_see_nothing_of_each_other() {
 
 #[tokio::test]
 async fn a_key_called_counter_is_not_the_counter() {
-    let server = Server::start("stateless").await;
+    let server = Server::start("memory", "stateless").await;
     let client = server.client().begin().await;
 
     client
@@ -93,7 +96,7 @@ async fn a_key_called_counter_is_not_the_counter() {
 #[tokio::test]
 async fn each_revision_with_sessions_has_one() {
     for inner in BOTH {
-        let server = Server::start(inner).await;
+        let server = Server::start("memory", inner).await;
         for version in ["2025-03-26", "2025-06-18", "2025-11-25"] {
             let client = server.client().begin_as("test", version).await;
             assert_eq!(client.call("counter", json!({})).await, "1");
@@ -108,7 +111,7 @@ async fn each_revision_with_sessions_has_one() {
 #[tokio::test]
 async fn a_modern_client_is_served_without_a_session() {
     for inner in BOTH {
-        let server = Server::start(inner).await;
+        let server = Server::start("memory", inner).await;
 
         assert_eq!(
             text_of(&modern_call(&server, "counter", json!({})).await),
@@ -141,7 +144,7 @@ async fn a_modern_client_is_served_without_a_session() {
 #[tokio::test]
 async fn slow_reports_progress_to_whoever_asks_for_it() {
     for inner in BOTH {
-        let server = Server::start(inner).await;
+        let server = Server::start("memory", inner).await;
         let client = server.client().begin().await;
         let arguments = json!({ "steps": 3, "delay_ms": 1 });
 
@@ -163,7 +166,7 @@ async fn slow_reports_progress_to_whoever_asks_for_it() {
 #[tokio::test]
 async fn slow_stops_when_its_session_ends() {
     for inner in BOTH {
-        let server = Server::start(inner).await;
+        let server = Server::start("memory", inner).await;
         let client = server.client().begin().await;
         let call = with_progress("slow", json!({ "steps": 1_000_000, "delay_ms": 10 }));
 
@@ -180,7 +183,7 @@ async fn slow_stops_when_its_session_ends() {
 
 #[tokio::test]
 async fn only_loopback_hosts_and_origins_may_come_in() {
-    let server = Server::start("stateless").await;
+    let server = Server::start("memory", "stateless").await;
     let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
     let client = server.client().begin().await;
     for (name, value, allowed) in [
@@ -209,7 +212,7 @@ async fn only_loopback_hosts_and_origins_may_come_in() {
 
 #[tokio::test]
 async fn a_body_over_forty_mebibytes_is_refused() {
-    let server = Server::start("stateless").await;
+    let server = Server::start("memory", "stateless").await;
     let client = server.client().begin().await;
     for sender in [&client, &server.client()] {
         let answer = sender.send(Method::POST, vec![b'x'; 41 << 20]).await;
@@ -220,7 +223,7 @@ async fn a_body_over_forty_mebibytes_is_refused() {
 
 #[tokio::test]
 async fn a_body_of_twenty_mebibytes_is_served() {
-    let server = Server::start("stateless").await;
+    let server = Server::start("memory", "stateless").await;
     let client = server.client().begin().await;
     let note = json!({ "key": "k", "value": "v", "padding": "x".repeat(20 << 20) });
 
@@ -232,7 +235,7 @@ async fn a_body_of_twenty_mebibytes_is_served() {
 #[tokio::test]
 async fn delete_ends_the_stream_that_get_opened() {
     for inner in BOTH {
-        let server = Server::start(inner).await;
+        let server = Server::start("memory", inner).await;
         let client = server.client().begin().await;
         let stream = open_stream(&client).await;
 
@@ -246,7 +249,7 @@ async fn delete_ends_the_stream_that_get_opened() {
 #[tokio::test]
 async fn sigterm_drains_and_ends_the_process_while_a_stream_is_open() {
     for inner in BOTH {
-        let mut server = Server::start(inner).await;
+        let mut server = Server::start("memory", inner).await;
         let client = server.client().begin().await;
         let stream = open_stream(&client).await;
 
@@ -268,7 +271,7 @@ async fn sigterm_drains_and_ends_the_process_while_a_stream_is_open() {
 #[cfg(unix)]
 #[tokio::test]
 async fn sigterm_ends_a_process_that_nobody_uses() {
-    let mut server = Server::start("stateless").await;
+    let mut server = Server::start("memory", "stateless").await;
 
     server.terminate().await;
 
@@ -297,76 +300,6 @@ async fn modern_call(server: &Server, tool: &str, arguments: Value) -> Value {
         .await;
     assert!(!answer.headers.contains_key("mcp-session-id"));
     answer.result()
-}
-
-fn with_progress(tool: &str, arguments: Value) -> Value {
-    let mut call = tool_call(tool, arguments);
-    call["params"]["_meta"] = json!({ "progressToken": "token" });
-    call
-}
-
-/// Opens the stream for messages that answer no request.
-async fn open_stream(client: &McpClient) -> Incoming {
-    let answer = client.open(Method::GET, "").await;
-    assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(answer.headers()["content-type"], "text/event-stream");
-    answer.into_body()
-}
-
-/// Reads a stream until `text` has come.
-async fn read_until(stream: &mut Incoming, text: &str) {
-    let mut read = Vec::new();
-    while !String::from_utf8_lossy(&read).contains(text) {
-        let frame = timeout(PATIENCE, stream.frame())
-            .await
-            .expect("it comes in time");
-        let frame = frame.expect("the stream goes on").unwrap();
-        read.extend(frame.into_data().unwrap_or_default());
-    }
-}
-
-/// The example server as a child process, killed when this is dropped.
-struct Server {
-    url: String,
-    process: Child,
-}
-
-impl Server {
-    async fn start(inner: &str) -> Self {
-        let mut process = Command::new(example::program("server"))
-            .args(["--port", "0", "--store", "memory", "--inner", inner])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let line = timeout(PATIENCE, lines.next_line())
-            .await
-            .expect("the server is up in time");
-        let line = line.unwrap().expect("it prints its address");
-        let url = line.strip_prefix("listening on ").unwrap().to_owned();
-        Self { url, process }
-    }
-
-    fn client(&self) -> McpClient {
-        McpClient::new(&self.url)
-    }
-
-    #[cfg(unix)]
-    async fn terminate(&self) {
-        let pid = self.process.id().expect("it is running").to_string();
-        let kill = Command::new("kill").args(["-TERM", &pid]).status().await;
-        assert!(kill.unwrap().success());
-    }
-
-    #[cfg(unix)]
-    async fn ended(&mut self) -> ExitStatus {
-        timeout(PATIENCE, self.process.wait())
-            .await
-            .expect("it ends in time")
-            .unwrap()
-    }
 }
 
 const BOTH: [&str; 2] = ["stateless", "stateful"];

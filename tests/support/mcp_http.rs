@@ -1,5 +1,7 @@
 //! A small MCP client on bare HTTP, which shows statuses, headers and messages as they come.
 
+#![allow(dead_code, reason = "each test file uses a part of this")]
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -63,6 +65,14 @@ impl McpClient {
         client
     }
 
+    /// The same client, at another instance.
+    pub(crate) fn at(&self, url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// The id of the session that the client is in.
     pub(crate) fn id(&self) -> &str {
         self.headers["mcp-session-id"].to_str().unwrap()
@@ -99,14 +109,38 @@ impl McpClient {
 
     /// Sends a request and reads the head of the answer.
     pub(crate) async fn open(&self, method: Method, body: impl Into<Bytes>) -> Response<Incoming> {
+        let response = self.try_open(method, body).await;
+        response.expect("there is an answer")
+    }
+
+    /// As [`post`](Self::post); `None` if there is nobody to answer.
+    pub(crate) async fn try_post(&self, message: Value) -> Option<Answer> {
+        let response = self
+            .try_open(Method::POST, message.to_string())
+            .await
+            .ok()?;
+        let (head, body) = response.into_parts();
+        let body = timeout(PATIENCE, body.collect())
+            .await
+            .expect("the answer ends in time");
+        Some(Answer {
+            status: head.status,
+            headers: head.headers,
+            body: body.ok()?.to_bytes(),
+        })
+    }
+
+    async fn try_open(
+        &self,
+        method: Method,
+        body: impl Into<Bytes>,
+    ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
         let mut request = Request::new(Full::from(body.into()));
         *request.method_mut() = method;
         *request.uri_mut() = self.url.parse().unwrap();
         *request.headers_mut() = self.headers.clone();
         let response = timeout(PATIENCE, self.http.request(request)).await;
-        response
-            .expect("the answer begins in time")
-            .expect("there is an answer")
+        response.expect("the answer begins in time")
     }
 }
 
@@ -165,6 +199,33 @@ pub(crate) fn tool_call(tool: &str, arguments: Value) -> Value {
 /// The text of a tool's result.
 pub(crate) fn text_of(result: &Value) -> String {
     result["content"][0]["text"].as_str().unwrap().to_owned()
+}
+
+/// A tool call whose client wants to hear of its progress.
+pub(crate) fn with_progress(tool: &str, arguments: Value) -> Value {
+    let mut call = tool_call(tool, arguments);
+    call["params"]["_meta"] = json!({ "progressToken": "token" });
+    call
+}
+
+/// Opens the stream for messages that answer no request.
+pub(crate) async fn open_stream(client: &McpClient) -> Incoming {
+    let answer = client.open(Method::GET, "").await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    answer.into_body()
+}
+
+/// Reads a stream until `text` has come.
+pub(crate) async fn read_until(stream: &mut Incoming, text: &str) {
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains(text) {
+        let frame = timeout(PATIENCE, stream.frame())
+            .await
+            .expect("it comes in time");
+        let frame = frame.expect("the stream goes on").unwrap();
+        read.extend(frame.into_data().unwrap_or_default());
+    }
 }
 
 /// Far more than anything here takes.
