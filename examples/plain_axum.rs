@@ -9,7 +9,9 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tower_mcp_session::{MemoryStore, Modern, SessionContext, SessionError, SessionLayer};
+use tower_mcp_session::{
+    MemoryStore, Modern, SessionContext, SessionError, SessionLayer, SessionStore,
+};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,7 +22,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// A server with one tool, which counts its calls in a session.
 pub(crate) fn app() -> Router {
-    let sessions = SessionLayer::new(MemoryStore::new())
+    app_over(MemoryStore::new())
+}
+
+/// The same, with its sessions in `store`.
+pub(crate) fn app_over(store: impl SessionStore) -> Router {
+    let sessions = SessionLayer::new(store)
         .with_path("/mcp")
         .with_allowed_hosts(["localhost", "127.0.0.1"])
         // These handlers know the revisions that have sessions, and say so to clients of later ones.
