@@ -235,6 +235,45 @@ async fn calls_hang_until_they_are_released_or_dropped() {
     );
 }
 
+#[tokio::test]
+async fn answers_are_kept_back_until_they_are_released() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let stored = create(&store, "a").await.unwrap();
+    let (id, now) = (stored.id.clone(), stored.last_activity);
+    store.hang_after(Operation::Load);
+    let (other, read) = (store.clone(), id.clone());
+    let loading = tokio::spawn(async move { other.load("/mcp", &read, now).await });
+    store.arrived(Operation::Load).await;
+    assert!(store.delete(&stored.key, now).await.unwrap());
+    store.release();
+    let old = loading.await.unwrap().unwrap();
+    assert!(
+        old.is_some_and(|old| old.id == id),
+        "the answer is from before"
+    );
+    assert!(store.load("/mcp", &id, now).await.unwrap().is_none());
+    assert_eq!(store.hanging(Operation::Load), 0);
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_with_its_answer_has_done_its_work() {
+    let store = FaultyStore::new(MemoryStore::new());
+    store.hang_after(Operation::Create);
+    let other = store.clone();
+    let dropped = tokio::spawn(async move { create(&other, "a").await.is_ok() });
+    store.arrived(Operation::Create).await;
+    dropped.abort();
+    assert!(dropped.await.unwrap_err().is_cancelled());
+    assert_eq!(
+        (store.hanging(Operation::Create), store.inner().len()),
+        (0, 1)
+    );
+    store.release();
+    store.lose_next_answer(Operation::Create, StoreErrorKind::OutcomeUnknown);
+    assert!(create(&store, "b").await.is_err());
+    assert_eq!(store.inner().len(), 2);
+}
+
 async fn create(
     store: &impl SessionStore,
     value: &str,
