@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tower_mcp_session::store::{CachedStore, Revision, StoreErrorKind, Stored, WatchStatus};
-use tower_mcp_session::testing::{FaultyStore, Operation, store_contract};
+use tower_mcp_session::testing::{FaultyStore, Operation, shared_store_contract, store_contract};
 use tower_mcp_session::{
     Handshake, MemoryStore, NewSession, ProtocolVersion, SessionId, SessionRecord, SessionStore,
     Timestamp, Values,
@@ -32,6 +32,12 @@ store_contract!(
     over_a_store_that_can_do_nothing,
     CachedStore::new(helpless()).with_staleness(HOUR)
 );
+
+shared_store_contract!(clones_share_what_is_kept, {
+    let store = cached(inner(), HOUR);
+    (store.clone(), store)
+});
+shared_store_contract!(instances_without_staleness, two_handles(Duration::ZERO));
 
 // What it spares.
 
@@ -322,6 +328,23 @@ async fn a_save_goes_through_with_its_revision_and_a_conflict_drops_what_is_kept
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_save_that_ends_the_session_earlier_is_kept_as_the_store_has_it() {
+    let store = cached(inner(), HOUR);
+    let session = begin(&store).await;
+    let end = at(1000);
+    let handshake = Arc::clone(session.record.handshake());
+    let record = Arc::new(SessionRecord::new(at(0), end, None, handshake));
+    store
+        .save(&session.key, record, session.revision)
+        .await
+        .unwrap();
+    let kept = load(&store, &session.id, at(0)).await.unwrap();
+    let stored = load(store.inner(), &session.id, at(0)).await.unwrap();
+    assert_eq!(store.inner().calls(Operation::Load), 1, "the second one");
+    assert_eq!((kept.idle_deadline, stored.idle_deadline), (end, end));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_touch_that_finds_another_revision_drops_what_is_kept() {
     let (store, other) = two_handles(HOUR);
     let session = begin(&store).await;
@@ -395,7 +418,14 @@ async fn an_end_elsewhere_is_seen_here_when_the_staleness_is_over() {
     );
     assert!(load(&store, &session.id, at(1000)).await.is_none());
     assert_eq!(ask(&store, &session, at(1000)).await, None);
-    // Back in time nothing is revived.
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_found_to_be_gone_is_gone_for_a_caller_whose_clock_is_behind() {
+    let (store, other) = two_handles(STALENESS);
+    let session = begin(&store).await;
+    assert!(other.delete(&session.key, at(0)).await.unwrap());
+    assert!(load(&store, &session.id, at(1000)).await.is_none());
     assert!(load(&store, &session.id, at(999)).await.is_none());
 }
 
@@ -492,6 +522,25 @@ async fn no_more_sessions_are_kept_than_there_is_room_for() {
     assert_eq!(kept_of(&none, 10).await, 0);
     let all = cached(inner(), HOUR);
     assert_eq!(kept_of(&all, 1_000).await, 1_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_limit_the_newest_is_kept() {
+    let mut bytes = 0;
+    let one = loop {
+        bytes += 16;
+        let store = cached(inner(), HOUR).with_max_bytes(bytes);
+        if kept_of(&store, 1).await == 1 {
+            break store;
+        }
+    };
+    for store in [cached(inner(), HOUR).with_max_sessions(1), one] {
+        begin(&store).await;
+        let newest = begin(&store).await;
+        let calls = store.inner().total_calls();
+        assert!(ask(&store, &newest, at(0)).await.is_some());
+        assert_eq!(store.inner().total_calls(), calls);
+    }
 }
 
 #[tokio::test(start_paused = true)]

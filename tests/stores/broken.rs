@@ -36,6 +36,7 @@ pub(super) enum Fault {
     // save
     SaveIgnoresTheRevision,
     SaveRaces,
+    SaveWritesOthersBack,
     SaveInserts,
     SaveRevivesTheDeleted,
     SaveRevivesInARace,
@@ -70,6 +71,7 @@ pub(super) enum Fault {
     DeclaresNoIdleExpiry,
     LeaksAcrossAudiences,
     LosesOddNames,
+    LosesUnknownFields,
     GivesAllTheSameTag,
 }
 
@@ -163,6 +165,16 @@ impl Broken {
                 values.insert(name, &value).unwrap();
             }
             return Arc::new((*record).clone().with_values(values));
+        }
+        if self.has(Fault::LosesUnknownFields) {
+            let (owner, handshake) = (record.owner().cloned(), Arc::clone(record.handshake()));
+            let known =
+                SessionRecord::new(record.created(), record.absolute_end(), owner, handshake)
+                    .with_values(record.values().clone())
+                    .with_initialized(record.initialized())
+                    .with_mapped(record.mapped())
+                    .with_suspended(record.suspended());
+            return Arc::new(known);
         }
         record
     }
@@ -267,6 +279,9 @@ impl SessionStore for Broken {
     ) -> Result<Revision, StoreError> {
         self.begin().await?;
         let early = self.rows().live.get(key).cloned();
+        let all = self.has(Fault::SaveWritesOthersBack);
+        let all = all.then(|| self.rows().live.clone());
+        self.gap(Fault::SaveWritesOthersBack).await;
         self.gap(Fault::SaveRaces).await;
         self.gap(Fault::SaveRevivesInARace).await;
         let mut rows = self.rows();
@@ -276,6 +291,11 @@ impl SessionStore for Broken {
         if revives && !rows.live.contains_key(key) {
             let row = Row::new(Arc::clone(&record), record.created(), Timestamp::NEVER);
             rows.live.insert(*key, early.clone().unwrap_or(row));
+        }
+        for (other, old) in all.into_iter().flatten().filter(|(other, _)| other != key) {
+            if let Some(row) = rows.live.get_mut(&other) {
+                row.record = old.record;
+            }
         }
         let row = rows.live.get_mut(key).ok_or(StoreErrorKind::Gone)?;
         let seen = match (self.fault, early) {

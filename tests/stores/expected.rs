@@ -75,6 +75,7 @@ pub(super) const EXPECTED: &[(Fault, &[&str])] = &[
             "touch_does_not_change_the_revision",
             "sessions_are_isolated",
             "odd_characters_and_large_values_survive",
+            "fields_of_later_versions_survive",
         ],
     ),
     (
@@ -85,6 +86,10 @@ pub(super) const EXPECTED: &[(Fault, &[&str])] = &[
         ],
     ),
     (Fault::SaveRaces, &["concurrent_saves_lose_nothing"]),
+    (
+        Fault::SaveWritesOthersBack,
+        &["sessions_written_at_once_are_all_kept"],
+    ),
     (
         Fault::SaveInserts,
         &[
@@ -258,6 +263,10 @@ pub(super) const EXPECTED: &[(Fault, &[&str])] = &[
     (
         Fault::LosesOddNames,
         &["odd_characters_and_large_values_survive"],
+    ),
+    (
+        Fault::LosesUnknownFields,
+        &["fields_of_later_versions_survive"],
     ),
     (
         Fault::GivesAllTheSameTag,
