@@ -69,10 +69,10 @@ async fn a_touch_that_goes_through_confirms_what_is_kept() {
     let session = begin(&store).await;
     for second in 1..10 {
         let now = at(second * 1000);
-        let deadline = Some(now.saturating_add(HOUR));
+        let deadline = now.saturating_add(HOUR);
         assert!(
             store
-                .touch(&session.key, now, deadline)
+                .touch(&session.key, now, Some(deadline))
                 .await
                 .unwrap()
                 .is_some()
@@ -82,7 +82,7 @@ async fn a_touch_that_goes_through_confirms_what_is_kept() {
             .unwrap();
         assert_eq!(
             (loaded.last_activity, loaded.idle_deadline),
-            (now, deadline.unwrap())
+            (now, deadline)
         );
     }
     assert_eq!(store.inner().calls(Operation::Touch), 9);
