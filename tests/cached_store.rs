@@ -5,15 +5,17 @@
     reason = "helpers of tests may unwrap as tests do"
 )]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tower_mcp_session::store::{CachedStore, Revision, StoreErrorKind, Stored, WatchStatus};
+use tower_mcp_session::store::{
+    CachedStore, Revision, StoreError, StoreErrorKind, Stored, WatchStatus,
+};
 use tower_mcp_session::testing::{FaultyStore, Operation, shared_store_contract, store_contract};
 use tower_mcp_session::{
-    Handshake, MemoryStore, NewSession, ProtocolVersion, SessionId, SessionRecord, SessionStore,
-    Timestamp, Values,
+    Handshake, MemoryStore, NewSession, ProtocolVersion, SessionId, SessionKey, SessionRecord,
+    SessionStore, Timestamp, Values,
 };
 
 // Paused: the staleness is counted by the steady clock too, and no test is to depend on how busy the machine is.
@@ -249,6 +251,31 @@ async fn a_load_on_its_way_does_not_hide_a_touch() {
         (loaded.last_activity, loaded.idle_deadline),
         (at(1), deadline)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_on_its_way_does_not_revive_what_is_deleted_meanwhile() {
+    let renames = Renames::default();
+    let id = Arc::clone(&renames.id);
+    let store = CachedStore::new(FaultyStore::new(renames)).with_staleness(HOUR);
+    let candidate = SessionId::random().unwrap();
+    let key = SessionKey::new("/mcp", &candidate);
+    // So that both keys have seen as many changes.
+    store.delete(&key, at(0)).await.unwrap();
+
+    store.inner().hang_after(Operation::Create);
+    let creating = {
+        let store = store.clone();
+        tokio::spawn(async move { store.create(&candidate, new_session()).await })
+    };
+    store.inner().arrived(Operation::Create).await;
+    let id = id.lock().unwrap().clone().unwrap();
+    // An operator has found it in a list.
+    let key = SessionKey::new("/mcp", &id);
+    assert!(store.delete(&key, at(0)).await.unwrap());
+    store.inner().release();
+    assert_eq!(creating.await.unwrap().unwrap().id, id);
+    assert!(load(&store, &id, at(0)).await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -609,6 +636,63 @@ async fn load_on_its_way(store: &Cached, session: &Stored) -> JoinHandle<Option<
     let task = tokio::spawn(async move { load(&loading, &id, at(0)).await });
     store.inner().arrived(Operation::Load).await;
     task
+}
+
+/// A store that settles on an id of its own, and tells it.
+#[derive(Clone, Debug, Default)]
+struct Renames {
+    inner: MemoryStore,
+    id: Arc<Mutex<Option<SessionId>>>,
+}
+
+#[async_trait::async_trait]
+impl SessionStore for Renames {
+    async fn create(&self, _: &SessionId, new: NewSession) -> Result<Stored, StoreError> {
+        let mut stored = begin(&self.inner).await;
+        stored.record = new.record;
+        stored.watch = None;
+        *self.id.lock().unwrap() = Some(stored.id.clone());
+        Ok(stored)
+    }
+
+    async fn load(
+        &self,
+        audience: &str,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<Stored>, StoreError> {
+        self.inner.load(audience, id, now).await
+    }
+
+    async fn save(
+        &self,
+        key: &SessionKey,
+        record: Arc<SessionRecord>,
+        expected: Revision,
+    ) -> Result<Revision, StoreError> {
+        self.inner.save(key, record, expected).await
+    }
+
+    async fn touch(
+        &self,
+        key: &SessionKey,
+        now: Timestamp,
+        deadline: Option<Timestamp>,
+    ) -> Result<Option<Revision>, StoreError> {
+        self.inner.touch(key, now, deadline).await
+    }
+
+    async fn delete(&self, key: &SessionKey, now: Timestamp) -> Result<bool, StoreError> {
+        self.inner.delete(key, now).await
+    }
+
+    async fn delete_expired(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<SessionKey>, StoreError> {
+        self.inner.delete_expired(now, limit).await
+    }
 }
 
 /// Two instances over one store, each with a cache of its own.

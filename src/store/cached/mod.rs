@@ -42,9 +42,9 @@ use crate::session::{
 /// - For the requests of a session that this instance holds,
 ///   [`SessionLayer::with_freshness`](crate::SessionLayer::with_freshness) spares the question itself: this store adds
 ///   nothing to it. With both, the two times add up.
-/// - It is for a store without a watch, where each request should ask (no freshness: an end is seen at once as long as
-///   the layer moves the deadline with each request) and handlers read values often: each
-///   [`SessionContext::get`](crate::SessionContext::get) is a `load`, which the question of its request has confirmed.
+/// - It is for a store without a watch and handlers that read values often: without freshness each
+///   [`SessionContext::get`](crate::SessionContext::get) is a `load` there. This store answers it from memory, where
+///   the touch of the request has just confirmed what it has.
 /// - It spares the `load`s of sessions that are alive and not held here: those whose requests are refused because they
 ///   belong to somebody else or to the instance that began them, and those that several layers of one process share.
 /// - It is nothing for ids that are unknown or ended: the store is asked for each. Nor is it for a
