@@ -268,7 +268,7 @@ async fn a_create_on_its_way_does_not_revive_what_is_deleted_meanwhile() {
         let store = store.clone();
         tokio::spawn(async move { store.create(&candidate, new_session()).await })
     };
-    store.inner().arrived(Operation::Create).await;
+    arrived(store.inner(), Operation::Create).await;
     let id = id.lock().unwrap().clone().unwrap();
     // An operator has found it in a list.
     let key = SessionKey::new("/mcp", &id);
@@ -287,7 +287,7 @@ async fn a_load_during_a_save_does_not_outlive_it() {
         let (store, session) = (store.clone(), session.clone());
         tokio::spawn(async move { save(&store, &session, "new", session.revision).await })
     };
-    store.inner().arrived(Operation::Save).await;
+    arrived(store.inner(), Operation::Save).await;
     let before = load(&store, &session.id, at(0)).await.unwrap();
     assert_eq!(before.revision, session.revision);
     store.inner().release();
@@ -307,7 +307,7 @@ async fn a_save_on_its_way_does_not_revive_what_is_deleted_meanwhile() {
         let (store, session) = (store.clone(), session.clone());
         tokio::spawn(async move { save(&store, &session, "new", session.revision).await })
     };
-    store.inner().arrived(Operation::Save).await;
+    arrived(store.inner(), Operation::Save).await;
     assert!(store.delete(&session.key, at(0)).await.unwrap());
     store.inner().release();
     assert!(saving.await.unwrap().is_ok(), "it came before the deletion");
@@ -323,7 +323,7 @@ async fn what_a_dropped_save_has_done_is_not_hidden() {
         let (store, session) = (store.clone(), session.clone());
         tokio::spawn(async move { save(&store, &session, "new", session.revision).await })
     };
-    store.inner().arrived(Operation::Save).await;
+    arrived(store.inner(), Operation::Save).await;
     saving.abort();
     assert!(saving.await.unwrap_err().is_cancelled());
     let loaded = load(&store, &session.id, at(0)).await.unwrap();
@@ -629,12 +629,18 @@ async fn add(store: &Cached, session: &Stored, n: usize) {
     }
 }
 
+/// Waits until a call hangs, which must happen.
+async fn arrived<S: SessionStore>(store: &FaultyStore<S>, operation: Operation) {
+    let arrival = tokio::time::timeout(HOUR, store.arrived(operation));
+    arrival.await.expect("a call hangs");
+}
+
 /// A load that has read the session and not come back yet.
 async fn load_on_its_way(store: &Cached, session: &Stored) -> JoinHandle<Option<Stored>> {
     store.inner().hang_after(Operation::Load);
     let (loading, id) = (store.clone(), session.id.clone());
     let task = tokio::spawn(async move { load(&loading, &id, at(0)).await });
-    store.inner().arrived(Operation::Load).await;
+    arrived(store.inner(), Operation::Load).await;
     task
 }
 

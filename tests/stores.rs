@@ -307,7 +307,7 @@ async fn answers_are_kept_back_until_they_are_released() {
     store.hang_after(Operation::Load);
     let (other, read) = (store.clone(), id.clone());
     let loading = tokio::spawn(async move { other.load("/mcp", &read, now).await });
-    store.arrived(Operation::Load).await;
+    arrived(&store, Operation::Load).await;
     assert!(store.delete(&stored.key, now).await.unwrap());
     store.release();
     let old = loading.await.unwrap().unwrap();
@@ -325,7 +325,7 @@ async fn a_call_that_is_dropped_with_its_answer_has_done_its_work() {
     store.hang_after(Operation::Create);
     let other = store.clone();
     let dropped = tokio::spawn(async move { create(&other, "a").await.is_ok() });
-    store.arrived(Operation::Create).await;
+    arrived(&store, Operation::Create).await;
     dropped.abort();
     assert!(dropped.await.unwrap_err().is_cancelled());
     assert_eq!(
@@ -336,6 +336,12 @@ async fn a_call_that_is_dropped_with_its_answer_has_done_its_work() {
     store.lose_next_answer(Operation::Create, StoreErrorKind::OutcomeUnknown);
     assert!(create(&store, "b").await.is_err());
     assert_eq!(store.inner().len(), 2);
+}
+
+/// Waits until a call hangs, which must happen.
+async fn arrived(store: &FaultyStore<MemoryStore>, operation: Operation) {
+    let arrival = tokio::time::timeout(Duration::from_secs(10), store.arrived(operation));
+    arrival.await.expect("a call hangs");
 }
 
 async fn create(
