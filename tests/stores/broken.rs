@@ -37,6 +37,7 @@ pub(super) enum Fault {
     SaveIgnoresTheRevision,
     SaveRaces,
     SaveWritesOthersBack,
+    SaveWritesTheDeadlineBack,
     SaveInserts,
     SaveRevivesTheDeleted,
     SaveRevivesInARace,
@@ -44,6 +45,7 @@ pub(super) enum Fault {
     SaveExtends,
     // touch
     TouchMovesBack,
+    TouchWritesTheRecordBack,
     TouchForgetsTheActivity,
     AskingNotesTheActivity,
     TouchPassesTheAbsoluteEnd,
@@ -282,6 +284,7 @@ impl SessionStore for Broken {
         let all = self.has(Fault::SaveWritesOthersBack);
         let all = all.then(|| self.rows().live.clone());
         self.gap(Fault::SaveWritesOthersBack).await;
+        self.gap(Fault::SaveWritesTheDeadlineBack).await;
         self.gap(Fault::SaveRaces).await;
         self.gap(Fault::SaveRevivesInARace).await;
         let mut rows = self.rows();
@@ -298,6 +301,11 @@ impl SessionStore for Broken {
             }
         }
         let row = rows.live.get_mut(key).ok_or(StoreErrorKind::Gone)?;
+        if self.has(Fault::SaveWritesTheDeadlineBack)
+            && let Some(early) = &early
+        {
+            row.idle_deadline = early.idle_deadline;
+        }
         let seen = match (self.fault, early) {
             (Fault::SaveRaces, Some(early)) => early.revision,
             _ => row.revision,
@@ -325,6 +333,8 @@ impl SessionStore for Broken {
         idle_deadline: Option<Timestamp>,
     ) -> Result<Option<Revision>, StoreError> {
         self.begin().await?;
+        let early = self.rows().live.get(key).cloned();
+        self.gap(Fault::TouchWritesTheRecordBack).await;
         let mut rows = self.rows();
         if self.has(Fault::TouchInserts) && !rows.live.contains_key(key) {
             return Ok(Some(Revision::FIRST));
@@ -334,6 +344,11 @@ impl SessionStore for Broken {
         };
         if now >= row.idle_deadline && !self.has(Fault::TouchRevivesTheExpired) {
             return Ok(None);
+        }
+        if self.has(Fault::TouchWritesTheRecordBack)
+            && let Some(early) = early
+        {
+            row.record = early.record;
         }
         let notes = idle_deadline.is_some() || self.has(Fault::AskingNotesTheActivity);
         if notes && !self.has(Fault::TouchForgetsTheActivity) {

@@ -91,6 +91,10 @@ pub(super) const EXPECTED: &[(Fault, &[&str])] = &[
         &["sessions_written_at_once_are_all_kept"],
     ),
     (
+        Fault::SaveWritesTheDeadlineBack,
+        &["saves_and_touches_lose_nothing_of_each_other"],
+    ),
+    (
         Fault::SaveInserts,
         &[
             "save_of_a_deleted_session_reports_gone",
@@ -119,7 +123,17 @@ pub(super) const EXPECTED: &[(Fault, &[&str])] = &[
             "concurrent_saves_lose_nothing",
         ],
     ),
-    (Fault::SaveExtends, &["save_replaces_at_the_read_revision"]),
+    (
+        Fault::SaveExtends,
+        &[
+            "save_replaces_at_the_read_revision",
+            "saves_and_touches_lose_nothing_of_each_other",
+        ],
+    ),
+    (
+        Fault::TouchWritesTheRecordBack,
+        &["saves_and_touches_lose_nothing_of_each_other"],
+    ),
     (Fault::TouchMovesBack, &["touch_moves_forward_only"]),
     (
         Fault::TouchForgetsTheActivity,
@@ -226,6 +240,7 @@ pub(super) const EXPECTED: &[(Fault, &[&str])] = &[
             "save_of_a_deleted_session_reports_gone",
             "save_never_inserts",
             "concurrent_saves_lose_nothing",
+            "saves_and_touches_lose_nothing_of_each_other",
         ],
     ),
     (
@@ -249,6 +264,7 @@ pub(super) const EXPECTED: &[(Fault, &[&str])] = &[
             "create_settles_on_one_id",
             "load_never_gives_the_expired",
             "looking_at_the_expired_removes_nothing",
+            "saves_and_touches_lose_nothing_of_each_other",
             "touch_moves_forward_only",
             "touch_never_passes_the_absolute_end",
             "touch_creates_nothing",

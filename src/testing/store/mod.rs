@@ -1,4 +1,4 @@
-//! The contract of [`SessionStore`], as functions: one per promise.
+//! The contract of [`SessionStore`](crate::store::SessionStore), as functions: one per promise.
 //!
 //! Each takes a store, tries one promise of the trait's documentation on it and panics, saying what was promised, when
 //! it is broken. What a store declares it cannot do ([`Capabilities`](crate::store::Capabilities)) must be refused as
@@ -67,7 +67,8 @@ pub use loading::{
 };
 pub use racing::{
     clean_up_and_touch_agree, concurrent_saves_lose_nothing, delete_wins_over_late_save_and_touch,
-    one_winner_in_a_create_race, sessions_written_at_once_are_all_kept,
+    one_winner_in_a_create_race, saves_and_touches_lose_nothing_of_each_other,
+    sessions_written_at_once_are_all_kept,
 };
 pub use rule::{Rule, SharedRule};
 pub use saving::{
@@ -130,6 +131,7 @@ macro_rules! __store_contract {
             save_never_inserts,
             concurrent_saves_lose_nothing,
             sessions_written_at_once_are_all_kept,
+            saves_and_touches_lose_nothing_of_each_other,
             touch_moves_forward_only,
             touch_never_passes_the_absolute_end,
             touch_creates_nothing,

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::crowd::{
     ROUNDS, TASKS, TASKS_OF_A_ROUND, add_value, at_once, is_gone, linger, use_until_gone,
@@ -115,6 +116,51 @@ pub async fn sessions_written_at_once_are_all_kept(store: Arc<dyn SessionStore>)
             "a session that is written beside others keeps what was written to it"
         );
     }
+}
+
+/// While one task adds values to a session, 63 others touch it, each with a later deadline: all values are there in the
+/// end, and the last deadline.
+///
+/// # Panics
+///
+/// If the store breaks this promise.
+pub async fn saves_and_touches_lose_nothing_of_each_other(store: Arc<dyn SessionStore>) {
+    let subject = Subject::new(store);
+    if subject.cannot_save().await || subject.cannot_touch().await {
+        return;
+    }
+    let session = subject.begin().await;
+    let ends: Vec<_> = (1..=TASKS as u64)
+        .map(|n| subject.after(IDLE + Duration::from_millis(n)))
+        .collect();
+    at_once(TASKS, |n| {
+        let (subject, session, end) = (subject.clone(), session.clone(), ends[n]);
+        async move {
+            if n == 0 {
+                for n in 0..TASKS_OF_A_ROUND {
+                    add_value(&subject, &session.id, &format!("value {n}")).await;
+                }
+            } else {
+                linger(&subject, &session, n).await;
+                let touched = subject.touch(&session.key, subject.now, Some(end)).await;
+                assert!(touched.is_some(), "`touch` finds a session that is there");
+            }
+        }
+    })
+    .await;
+    let there = subject.present(&session.id).await;
+    for n in 0..TASKS_OF_A_ROUND {
+        assert!(
+            there.record.values().contains(&format!("value {n}")),
+            "save {n} is lost beside touches"
+        );
+    }
+    let last = ends.last().copied();
+    assert_eq!(
+        Some(there.idle_deadline),
+        last,
+        "a `touch` is lost beside saves"
+    );
 }
 
 /// While tasks save and touch a session without pause, it is deleted: from then on it stays gone.
