@@ -31,6 +31,10 @@ pub(crate) const HALF_OPEN_GRACE: Duration = Duration::from_secs(10);
 /// How many sessions eviction looks at.
 pub(crate) const EVICTION_SAMPLE: usize = 64;
 pub(crate) const MEMORY_STORE_BYTES: usize = 1 << 30;
+/// A `CachedStore` lets an answer hold this long, and keeps so many of them in so many bytes.
+pub(crate) const CACHE_STALENESS: Duration = Duration::from_secs(1);
+pub(crate) const CACHE_SESSIONS: usize = 10_000;
+pub(crate) const CACHE_BYTES: usize = 64 << 20;
 pub(crate) const MAX_VALUES_BYTES: usize = 64 << 10;
 /// Handshakes kept once for all sessions that share them; further ones are kept per session.
 pub(crate) const SHARED_HANDSHAKES: usize = 1024;

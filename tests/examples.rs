@@ -5,6 +5,9 @@
 #[path = "../examples/bearer_auth.rs"]
 #[expect(dead_code, reason = "main is for whoever runs the example")]
 mod bearer_auth;
+#[path = "../examples/custom_store/main.rs"]
+#[expect(dead_code, reason = "main is for whoever runs the example")]
+mod custom_store;
 #[path = "../examples/hyper_server.rs"]
 #[expect(dead_code, reason = "main is for whoever runs the example")]
 mod hyper_server;
@@ -24,6 +27,7 @@ mod stateless;
 mod tonic_beside_mcp;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use http::{Method, StatusCode};
@@ -34,8 +38,29 @@ use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use tower_mcp_session::testing::{shared_store_contract, store_contract};
 
 use self::mcp_http::{McpClient, initialize, tool_call};
+
+store_contract!(custom_store_contract, custom_store::JsonStore::default());
+shared_store_contract!(custom_store_shared, {
+    let store = Arc::new(custom_store::JsonStore::default());
+    (Arc::clone(&store), store)
+});
+
+#[tokio::test]
+async fn custom_store_counts_per_session() {
+    let client = client(serve(custom_store::app()).await);
+    let (one, other) = (client.begin().await, client.begin().await);
+
+    assert_eq!(one.call("count", json!({})).await, "1");
+    assert_eq!(one.call("count", json!({})).await, "2");
+    assert_eq!(other.call("count", json!({})).await, "1");
+    assert_eq!(one.delete().await, StatusCode::NO_CONTENT);
+    let gone = one.post(tool_call("count", json!({}))).await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
+    assert_eq!(other.call("count", json!({})).await, "2");
+}
 
 #[tokio::test]
 async fn plain_axum_counts_per_session() {

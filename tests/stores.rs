@@ -9,6 +9,8 @@
 mod broken;
 #[path = "stores/expected.rs"]
 mod expected;
+#[path = "stores/handles.rs"]
+mod handles;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,8 +19,8 @@ use std::time::Duration;
 use broken::{Broken, Fault};
 use expected::EXPECTED;
 use tower_mcp_session::store::{Capabilities, StoreErrorKind};
-use tower_mcp_session::testing::store::{RULES, Rule};
-use tower_mcp_session::testing::{FaultyStore, Operation, store_contract};
+use tower_mcp_session::testing::store::{RULES, Rule, SHARED_RULES, SharedRule};
+use tower_mcp_session::testing::{FaultyStore, Operation, shared_store_contract, store_contract};
 use tower_mcp_session::{
     Clock, Handshake, MemoryStore, NewSession, ProtocolVersion, SessionId, SessionRecord,
     SessionStore, SystemClock, Timestamp, Values,
@@ -45,6 +47,25 @@ store_contract!(
         able.watch = false;
     })
 );
+
+shared_store_contract!(two_clones, {
+    let store = MemoryStore::new();
+    (store.clone(), store)
+});
+shared_store_contract!(two_unwatched_clones, {
+    let store = FaultyStore::new(MemoryStore::new()).without_watch();
+    (store.clone(), store)
+});
+shared_store_contract!(two_helpless_clones, {
+    let store = lacking(|able| {
+        able.save = false;
+        able.delete = false;
+        able.idle_expiry = false;
+        able.watch = false;
+    });
+    (store.clone(), store)
+});
+shared_store_contract!(two_handles, handles::pair(handles::Fault::None));
 
 /// A memory store that lacks what `take` takes away.
 fn lacking(take: impl FnOnce(&mut Capabilities)) -> FaultyStore<MemoryStore> {
@@ -100,6 +121,49 @@ async fn rejected_by(fault: Fault) -> Vec<&'static str> {
     let mut rejected = Vec::new();
     for rule in RULES {
         let task = tokio::spawn(rule.check(Broken::by(fault)));
+        if let Err(error) = task.await {
+            assert!(error.is_panic());
+            rejected.push(rule.name());
+        }
+    }
+    rejected
+}
+
+// On one thread, as for one handle. Paused: a watch that is told nothing is given up at once.
+#[tokio::test(start_paused = true)]
+async fn each_fault_of_two_handles_is_rejected_by_the_rule_meant_for_it_and_by_no_other() {
+    for &(fault, expected) in handles::EXPECTED {
+        assert_eq!(rejected_pairs(fault).await, expected, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_handles_that_share_nothing_are_rejected_by_every_rule_but_one() {
+    let mut all = shared_names();
+    // Tags need nothing to be shared.
+    all.retain(|name| *name != "owner_tags_are_the_same_on_every_handle");
+    assert_eq!(rejected_pairs(handles::Fault::SharesNothing).await, all);
+}
+
+#[test]
+fn each_rule_for_two_handles_rejects_some_fault() {
+    let rejecting: HashSet<_> = handles::EXPECTED
+        .iter()
+        .flat_map(|(_, rules)| *rules)
+        .collect();
+    assert!(shared_names().iter().all(|name| rejecting.contains(name)));
+}
+
+fn shared_names() -> Vec<&'static str> {
+    SHARED_RULES.iter().map(SharedRule::name).collect()
+}
+
+/// The names of the rules that reject two handles with this fault.
+async fn rejected_pairs(fault: handles::Fault) -> Vec<&'static str> {
+    let mut rejected = Vec::new();
+    for rule in SHARED_RULES {
+        let (first, second) = handles::pair(fault);
+        let task = tokio::spawn(rule.check(first, second));
         if let Err(error) = task.await {
             assert!(error.is_panic());
             rejected.push(rule.name());
@@ -233,6 +297,51 @@ async fn calls_hang_until_they_are_released_or_dropped() {
         (store.hanging(Operation::Create), store.inner().len()),
         (0, 1)
     );
+}
+
+#[tokio::test]
+async fn answers_are_kept_back_until_they_are_released() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let stored = create(&store, "a").await.unwrap();
+    let (id, now) = (stored.id.clone(), stored.last_activity);
+    store.hang_after(Operation::Load);
+    let (other, read) = (store.clone(), id.clone());
+    let loading = tokio::spawn(async move { other.load("/mcp", &read, now).await });
+    arrived(&store, Operation::Load).await;
+    assert!(store.delete(&stored.key, now).await.unwrap());
+    store.release();
+    let old = loading.await.unwrap().unwrap();
+    assert!(
+        old.is_some_and(|old| old.id == id),
+        "the answer is from before"
+    );
+    assert!(store.load("/mcp", &id, now).await.unwrap().is_none());
+    assert_eq!(store.hanging(Operation::Load), 0);
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_with_its_answer_has_done_its_work() {
+    let store = FaultyStore::new(MemoryStore::new());
+    store.hang_after(Operation::Create);
+    let other = store.clone();
+    let dropped = tokio::spawn(async move { create(&other, "a").await.is_ok() });
+    arrived(&store, Operation::Create).await;
+    dropped.abort();
+    assert!(dropped.await.unwrap_err().is_cancelled());
+    assert_eq!(
+        (store.hanging(Operation::Create), store.inner().len()),
+        (0, 1)
+    );
+    store.release();
+    store.lose_next_answer(Operation::Create, StoreErrorKind::OutcomeUnknown);
+    assert!(create(&store, "b").await.is_err());
+    assert_eq!(store.inner().len(), 2);
+}
+
+/// Waits until a call hangs, which must happen.
+async fn arrived(store: &FaultyStore<MemoryStore>, operation: Operation) {
+    let arrival = tokio::time::timeout(Duration::from_secs(10), store.arrived(operation));
+    arrival.await.expect("a call hangs");
 }
 
 async fn create(

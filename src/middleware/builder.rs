@@ -54,6 +54,8 @@ impl SessionLayer {
 
     /// Lets an answer of a store without a watch count for `freshness`. Default: zero, the store is asked for each
     /// request. For that long an end on another instance may go unseen.
+    ///
+    /// A [`CachedStore`](crate::store::CachedStore) around the store spares other calls, and says when to use which.
     pub fn with_freshness(mut self, freshness: Duration) -> Self {
         self.manager.config_mut().freshness = freshness;
         self

@@ -1,5 +1,7 @@
 //! What a store keeps of a session.
 
+mod reading;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -105,7 +107,12 @@ pub struct ClientInfo {
 /// was last used, and when it ends for want of use, change with each touch and stand beside it in
 /// [`Stored`](crate::store::Stored).
 ///
-/// Written with serde, it is an object with a `schema` number; what a later schema adds has a default here.
+/// Written with serde as JSON, it is an object with a `schema` number; what a later schema adds has a default here.
+/// Fields that this version does not know are kept as they were written, and so is a higher `schema` number: while a
+/// deployment is under way, an older instance that changes a session takes nothing from a newer one. A later schema
+/// adds fields to this object and nowhere deeper, and leaves those that there are their meaning. What lacks a field
+/// without a default, or has one of another type, is an error to read: a store answers
+/// [`StoreErrorKind::Corrupt`](crate::store::StoreErrorKind::Corrupt).
 ///
 /// # Examples
 ///
@@ -120,22 +127,20 @@ pub struct ClientInfo {
 /// assert_eq!(serde_json::from_str::<SessionRecord>(&json)?, record);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SessionRecord {
     schema: u16,
     created: Timestamp,
     absolute_end: Timestamp,
-    #[serde(default)]
     owner: Option<Box<OwnerTag>>,
     handshake: Arc<Handshake>,
-    #[serde(default)]
     values: Values,
-    #[serde(default)]
     initialized: bool,
-    #[serde(default)]
     mapped: bool,
-    #[serde(default)]
     suspended: bool,
+    /// What a later version wrote and this one does not know: one empty pointer for nearly all.
+    #[serde(flatten)]
+    unknown: Values,
 }
 
 impl SessionRecord {
@@ -159,6 +164,7 @@ impl SessionRecord {
             initialized: false,
             mapped: false,
             suspended: false,
+            unknown: Values::default(),
         }
     }
 
@@ -197,7 +203,8 @@ impl SessionRecord {
         self
     }
 
-    /// The number of the form in which this record was written.
+    /// The number of the form in which this record was written; above [`SessionRecord::SCHEMA`] if a later version
+    /// wrote it first.
     pub fn schema(&self) -> u16 {
         self.schema
     }
@@ -249,6 +256,7 @@ impl SessionRecord {
             + self.owner.as_ref().map_or(0, |_| size_of::<OwnerTag>())
             + self.handshake.params.get().len()
             + self.values.size()
+            + self.unknown.size()
     }
 }
 

@@ -111,6 +111,11 @@ impl Values {
             .sum()
     }
 
+    /// Stores JSON text as it is.
+    pub(super) fn insert_raw(&mut self, name: String, json: Box<RawValue>) {
+        self.map_mut().insert(name, json);
+    }
+
     fn map_mut(&mut self) -> &mut BTreeMap<String, Box<RawValue>> {
         Arc::make_mut(self.0.get_or_insert_default())
     }

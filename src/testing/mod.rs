@@ -1,7 +1,8 @@
 //! What tests of a store, of a server behind the layer, or of this crate itself need.
 //!
 //! - [`store`]: the contract of [`SessionStore`](crate::store::SessionStore), one function per promise, and
-//!   [`store_contract!`], which runs all of them against a store of yours.
+//!   [`store_contract!`], which runs all of them against a store of yours; [`shared_store_contract!`] does so for
+//!   what two handles to the same data owe each other.
 //! - [`ManualClock`]: time that passes when a test says so.
 //! - [`FaultyStore`]: a store that fails, hangs or lacks abilities on command, and counts its calls.
 //! - [`ScriptedService`]: stands for the MCP server inside the layer.
@@ -43,4 +44,4 @@ pub mod store;
 pub use clock::ManualClock;
 pub use faults::{FaultyStore, Operation};
 pub use service::{Answer, ScriptedBody, ScriptedService, ScriptedStream, SeenRequest};
-pub use store::store_contract;
+pub use store::{shared_store_contract, store_contract};

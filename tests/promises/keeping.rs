@@ -2,7 +2,7 @@
 //! 4: no update of a value is lost.
 
 use serde_json::json;
-use tower_mcp_session::testing::{Answer, ManualClock};
+use tower_mcp_session::testing::{Answer, ManualClock, Operation};
 use tower_mcp_session::{MemoryStore, SessionStore};
 
 use crate::slow::Slow;
@@ -60,6 +60,33 @@ async fn work_on_another_instance_ends_within_one_round_after_a_delete() {
         assert_eq!(one.status(delete(&id)).await, 204);
         other.pass(SECOND * 30).await;
         assert!(work.poll().is_ready());
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_ends_in_the_middle_of_its_restore_is_not_revived() {
+    for watched in [true, false] {
+        let (store, clock) = (MemoryStore::new(), ManualClock::new());
+        let instance = |store| Instance::over(store, &clock, |layer| layer);
+        let one = instance(shared(&store));
+        let slow = match watched {
+            true => shared(&store),
+            false => shared(&store).without_watch(),
+        };
+        let other = instance(slow.clone());
+        let id = one.open().await;
+
+        slow.hang_after(Operation::Load);
+        let mut restored = tokio_test::task::spawn(other.serves(&id));
+        assert!(
+            restored.poll().is_pending(),
+            "the record was read, and is on its way"
+        );
+        assert_eq!(one.status(delete(&id)).await, 204);
+        slow.release();
+        assert!(!restored.await);
+        assert!(!other.serves(&id).await);
+        assert_eq!(other.server.calls(), 0);
     }
 }
 

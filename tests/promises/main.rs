@@ -7,6 +7,7 @@ mod support;
 
 mod beginning;
 mod busy;
+mod cached;
 mod dropping;
 mod faults;
 mod keeping;

@@ -36,6 +36,8 @@ pub(super) enum Fault {
     // save
     SaveIgnoresTheRevision,
     SaveRaces,
+    SaveWritesOthersBack,
+    SaveWritesTheDeadlineBack,
     SaveInserts,
     SaveRevivesTheDeleted,
     SaveRevivesInARace,
@@ -43,6 +45,7 @@ pub(super) enum Fault {
     SaveExtends,
     // touch
     TouchMovesBack,
+    TouchWritesTheRecordBack,
     TouchForgetsTheActivity,
     AskingNotesTheActivity,
     TouchPassesTheAbsoluteEnd,
@@ -70,6 +73,7 @@ pub(super) enum Fault {
     DeclaresNoIdleExpiry,
     LeaksAcrossAudiences,
     LosesOddNames,
+    LosesUnknownFields,
     GivesAllTheSameTag,
 }
 
@@ -163,6 +167,16 @@ impl Broken {
                 values.insert(name, &value).unwrap();
             }
             return Arc::new((*record).clone().with_values(values));
+        }
+        if self.has(Fault::LosesUnknownFields) {
+            let (owner, handshake) = (record.owner().cloned(), Arc::clone(record.handshake()));
+            let known =
+                SessionRecord::new(record.created(), record.absolute_end(), owner, handshake)
+                    .with_values(record.values().clone())
+                    .with_initialized(record.initialized())
+                    .with_mapped(record.mapped())
+                    .with_suspended(record.suspended());
+            return Arc::new(known);
         }
         record
     }
@@ -267,6 +281,10 @@ impl SessionStore for Broken {
     ) -> Result<Revision, StoreError> {
         self.begin().await?;
         let early = self.rows().live.get(key).cloned();
+        let all = self.has(Fault::SaveWritesOthersBack);
+        let all = all.then(|| self.rows().live.clone());
+        self.gap(Fault::SaveWritesOthersBack).await;
+        self.gap(Fault::SaveWritesTheDeadlineBack).await;
         self.gap(Fault::SaveRaces).await;
         self.gap(Fault::SaveRevivesInARace).await;
         let mut rows = self.rows();
@@ -277,7 +295,17 @@ impl SessionStore for Broken {
             let row = Row::new(Arc::clone(&record), record.created(), Timestamp::NEVER);
             rows.live.insert(*key, early.clone().unwrap_or(row));
         }
+        for (other, old) in all.into_iter().flatten().filter(|(other, _)| other != key) {
+            if let Some(row) = rows.live.get_mut(&other) {
+                row.record = old.record;
+            }
+        }
         let row = rows.live.get_mut(key).ok_or(StoreErrorKind::Gone)?;
+        if self.has(Fault::SaveWritesTheDeadlineBack)
+            && let Some(early) = &early
+        {
+            row.idle_deadline = early.idle_deadline;
+        }
         let seen = match (self.fault, early) {
             (Fault::SaveRaces, Some(early)) => early.revision,
             _ => row.revision,
@@ -305,6 +333,8 @@ impl SessionStore for Broken {
         idle_deadline: Option<Timestamp>,
     ) -> Result<Option<Revision>, StoreError> {
         self.begin().await?;
+        let early = self.rows().live.get(key).cloned();
+        self.gap(Fault::TouchWritesTheRecordBack).await;
         let mut rows = self.rows();
         if self.has(Fault::TouchInserts) && !rows.live.contains_key(key) {
             return Ok(Some(Revision::FIRST));
@@ -314,6 +344,11 @@ impl SessionStore for Broken {
         };
         if now >= row.idle_deadline && !self.has(Fault::TouchRevivesTheExpired) {
             return Ok(None);
+        }
+        if self.has(Fault::TouchWritesTheRecordBack)
+            && let Some(early) = early
+        {
+            row.record = early.record;
         }
         let notes = idle_deadline.is_some() || self.has(Fault::AskingNotesTheActivity);
         if notes && !self.has(Fault::TouchForgetsTheActivity) {

@@ -75,6 +75,7 @@ pub(super) const EXPECTED: &[(Fault, &[&str])] = &[
             "touch_does_not_change_the_revision",
             "sessions_are_isolated",
             "odd_characters_and_large_values_survive",
+            "fields_of_later_versions_survive",
         ],
     ),
     (
@@ -85,6 +86,14 @@ pub(super) const EXPECTED: &[(Fault, &[&str])] = &[
         ],
     ),
     (Fault::SaveRaces, &["concurrent_saves_lose_nothing"]),
+    (
+        Fault::SaveWritesOthersBack,
+        &["sessions_written_at_once_are_all_kept"],
+    ),
+    (
+        Fault::SaveWritesTheDeadlineBack,
+        &["saves_and_touches_lose_nothing_of_each_other"],
+    ),
     (
         Fault::SaveInserts,
         &[
@@ -114,7 +123,17 @@ pub(super) const EXPECTED: &[(Fault, &[&str])] = &[
             "concurrent_saves_lose_nothing",
         ],
     ),
-    (Fault::SaveExtends, &["save_replaces_at_the_read_revision"]),
+    (
+        Fault::SaveExtends,
+        &[
+            "save_replaces_at_the_read_revision",
+            "saves_and_touches_lose_nothing_of_each_other",
+        ],
+    ),
+    (
+        Fault::TouchWritesTheRecordBack,
+        &["saves_and_touches_lose_nothing_of_each_other"],
+    ),
     (Fault::TouchMovesBack, &["touch_moves_forward_only"]),
     (
         Fault::TouchForgetsTheActivity,
@@ -221,6 +240,7 @@ pub(super) const EXPECTED: &[(Fault, &[&str])] = &[
             "save_of_a_deleted_session_reports_gone",
             "save_never_inserts",
             "concurrent_saves_lose_nothing",
+            "saves_and_touches_lose_nothing_of_each_other",
         ],
     ),
     (
@@ -244,6 +264,7 @@ pub(super) const EXPECTED: &[(Fault, &[&str])] = &[
             "create_settles_on_one_id",
             "load_never_gives_the_expired",
             "looking_at_the_expired_removes_nothing",
+            "saves_and_touches_lose_nothing_of_each_other",
             "touch_moves_forward_only",
             "touch_never_passes_the_absolute_end",
             "touch_creates_nothing",
@@ -258,6 +279,10 @@ pub(super) const EXPECTED: &[(Fault, &[&str])] = &[
     (
         Fault::LosesOddNames,
         &["odd_characters_and_large_values_survive"],
+    ),
+    (
+        Fault::LosesUnknownFields,
+        &["fields_of_later_versions_survive"],
     ),
     (
         Fault::GivesAllTheSameTag,

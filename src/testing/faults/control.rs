@@ -67,19 +67,30 @@ impl Control {
         operation: Operation,
         call: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
+        self.command(operation, |on| on.calls += 1);
+        self.hang(operation, |on| on.hangs).await;
+        let fault = self.command(operation, |on| on.next.pop_front().or(on.all));
+        if let Some(Fault::Refuse(kind)) = fault {
+            return Err(kind.into());
+        }
+        let answer = call.await;
+        self.hang(operation, |on| on.keeps_answers).await;
+        match fault {
+            Some(Fault::LoseAnswer(kind)) => answer.and(Err(kind.into())),
+            _ => answer,
+        }
+    }
+
+    /// Waits as long as `ordered` says.
+    async fn hang(&self, operation: Operation, ordered: fn(&Commands) -> bool) {
         let hangs = self.command(operation, |on| {
-            on.calls += 1;
-            on.hanging += usize::from(on.hangs);
-            on.hangs
+            let hangs = ordered(on);
+            on.hanging += usize::from(hangs);
+            hangs
         });
         if hangs {
             let _guard = Hanging(self, operation);
-            self.wait_for(operation, |commands| !commands.hangs).await;
-        }
-        match self.command(operation, |on| on.next.pop_front().or(on.all)) {
-            Some(Fault::Refuse(kind)) => Err(kind.into()),
-            Some(Fault::LoseAnswer(kind)) => call.await.and(Err(kind.into())),
-            None => call.await,
+            self.wait_for(operation, |on| !ordered(on)).await;
         }
     }
 }
@@ -94,7 +105,10 @@ impl Default for Control {
 #[derive(Debug, Default)]
 pub(super) struct Commands {
     pub(super) calls: usize,
+    /// Calls hang before they do anything.
     pub(super) hangs: bool,
+    /// Calls hang after they have done their work.
+    pub(super) keeps_answers: bool,
     pub(super) hanging: usize,
     pub(super) next: VecDeque<Fault>,
     pub(super) all: Option<Fault>,

@@ -119,6 +119,14 @@ impl<S: SessionStore> FaultyStore<S> {
         self.commands.command(operation, |on| on.hangs = true);
     }
 
+    /// Lets all calls of `operation` do their work and hang with the answer that they got, until
+    /// [`FaultyStore::release`]: what happens meanwhile, the answer does not know of. A future that is dropped then has
+    /// done its work.
+    pub fn hang_after(&self, operation: Operation) {
+        self.commands
+            .command(operation, |on| on.keeps_answers = true);
+    }
+
     /// Takes all commands to fail back.
     pub fn heal(&self) {
         self.commands.all(|on| {
@@ -129,7 +137,10 @@ impl<S: SessionStore> FaultyStore<S> {
 
     /// Lets go all calls that hang; later ones do not hang.
     pub fn release(&self) {
-        self.commands.all(|on| on.hangs = false);
+        self.commands.all(|on| {
+            on.hangs = false;
+            on.keeps_answers = false;
+        });
     }
 
     /// Ends when a call of `operation` hangs.

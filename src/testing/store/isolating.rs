@@ -118,6 +118,34 @@ pub async fn odd_characters_and_large_values_survive(store: Arc<dyn SessionStore
     }
 }
 
+/// Fields that a later version of this crate has written survive what an older instance does with the session: while a
+/// deployment is under way, both write.
+///
+/// # Panics
+///
+/// If the store breaks this promise.
+pub async fn fields_of_later_versions_survive(store: Arc<dyn SessionStore>) {
+    let subject = Subject::new(store);
+    let record = subject.record_of_a_later_version("later");
+    let created = subject
+        .begin_with(subject.new_session(record.clone()))
+        .await;
+    let read = subject.present(&created.id).await;
+    assert_eq!(
+        *read.record, record,
+        "`create` loses what it does not know of a record"
+    );
+    if subject.capabilities().save {
+        let changed = (*read.record).clone().with_values(values("older", "x"));
+        subject.saved(&read, changed.clone()).await;
+        assert_eq!(
+            *subject.present(&created.id).await.record,
+            changed,
+            "`save` loses what it does not know of a record"
+        );
+    }
+}
+
 /// Principals that differ in any part, or in whether they have it, have different tags; one principal has one tag per
 /// session.
 ///

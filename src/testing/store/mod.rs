@@ -1,4 +1,4 @@
-//! The contract of [`SessionStore`], as functions: one per promise.
+//! The contract of [`SessionStore`](crate::store::SessionStore), as functions: one per promise.
 //!
 //! Each takes a store, tries one promise of the trait's documentation on it and panics, saying what was promised, when
 //! it is broken. What a store declares it cannot do ([`Capabilities`](crate::store::Capabilities)) must be refused as
@@ -12,7 +12,10 @@
 //! # Limits
 //!
 //! Clean-up concerns a whole store: give each function a store that nothing else uses, such as a prefix or a schema of
-//! its own. What other handles and other processes see is not tried here.
+//! its own.
+//!
+//! Where several instances share a store, [`shared_store_contract!`] tries what two handles to the same data owe each
+//! other ([`SHARED_RULES`]). Other processes than this one are not tried, nor is a power cut.
 //!
 //! # Examples
 //!
@@ -31,19 +34,17 @@
 
 mod cleaning;
 mod creating;
+mod crowd;
 mod deleting;
 mod isolating;
 mod loading;
 mod racing;
+mod rule;
 mod saving;
+mod sharing;
 mod subject;
 mod touching;
 mod watching;
-
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
 
 pub use cleaning::{
     delete_expired_keeps_its_grace, delete_expired_respects_its_limit_and_finishes,
@@ -57,8 +58,8 @@ pub use deleting::{
     delete_says_whether_there_was_one,
 };
 pub use isolating::{
-    audiences_are_apart, odd_characters_and_large_values_survive, owner_tags_tell_principals_apart,
-    sessions_are_isolated,
+    audiences_are_apart, fields_of_later_versions_survive, odd_characters_and_large_values_survive,
+    owner_tags_tell_principals_apart, sessions_are_isolated,
 };
 pub use loading::{
     load_gives_what_was_created, load_never_gives_the_expired,
@@ -66,11 +67,20 @@ pub use loading::{
 };
 pub use racing::{
     clean_up_and_touch_agree, concurrent_saves_lose_nothing, delete_wins_over_late_save_and_touch,
-    one_winner_in_a_create_race,
+    one_winner_in_a_create_race, saves_and_touches_lose_nothing_of_each_other,
+    sessions_written_at_once_are_all_kept,
 };
+pub use rule::{Rule, SharedRule};
 pub use saving::{
     save_conflicts_at_another_revision, save_never_inserts, save_of_a_deleted_session_reports_gone,
     save_replaces_at_the_read_revision,
+};
+pub use sharing::{
+    a_watch_sees_what_other_handles_do, delete_wins_over_late_writes_of_two_handles,
+    every_handle_sees_a_clean_up, every_handle_sees_a_create, every_handle_sees_a_delete,
+    every_handle_sees_a_save, every_handle_sees_a_touch,
+    one_winner_in_a_create_race_of_two_handles, owner_tags_are_the_same_on_every_handle,
+    saves_of_two_handles_lose_nothing,
 };
 pub use touching::{
     touch_creates_nothing, touch_does_not_change_the_revision, touch_moves_forward_only,
@@ -78,42 +88,11 @@ pub use touching::{
 };
 pub use watching::{watch_follows_the_store, watch_is_handed_out_as_declared, watch_sees_the_end};
 
-use crate::store::SessionStore;
-
 /// Each rule of the contract, by name.
 pub const RULES: &[Rule] = store_contract!(@rules [list]);
 
-/// One rule of the contract.
-#[derive(Clone, Copy)]
-pub struct Rule {
-    name: &'static str,
-    check: fn(Arc<dyn SessionStore>) -> Verdict,
-}
-
-/// Panics if the store breaks the rule.
-type Verdict = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-impl Rule {
-    /// The name of its function.
-    pub const fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// Tries the rule on `store`, which nothing else uses.
-    ///
-    /// # Panics
-    ///
-    /// If the store breaks the rule.
-    pub async fn check(&self, store: impl SessionStore) {
-        (self.check)(Arc::new(store)).await;
-    }
-}
-
-impl fmt::Debug for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Rule").field(&self.name).finish()
-    }
-}
+/// The rules for two handles to the same data, by name.
+pub const SHARED_RULES: &[SharedRule] = shared_store_contract!(@rules [list]);
 
 /// Makes a module of tests, one for each rule of the contract, against stores of yours.
 ///
@@ -151,6 +130,8 @@ macro_rules! __store_contract {
             save_of_a_deleted_session_reports_gone,
             save_never_inserts,
             concurrent_saves_lose_nothing,
+            sessions_written_at_once_are_all_kept,
+            saves_and_touches_lose_nothing_of_each_other,
             touch_moves_forward_only,
             touch_never_passes_the_absolute_end,
             touch_creates_nothing,
@@ -168,6 +149,7 @@ macro_rules! __store_contract {
             sessions_are_isolated,
             audiences_are_apart,
             odd_characters_and_large_values_survive,
+            fields_of_later_versions_survive,
             owner_tags_tell_principals_apart,
             watch_is_handed_out_as_declared,
             watch_follows_the_store,
@@ -175,7 +157,7 @@ macro_rules! __store_contract {
         }
     };
     (@to [list] $($rule:ident,)*) => {
-        &[$(Rule { name: stringify!($rule), check: |store| Box::pin($rule(store)) },)*]
+        &[$(Rule::new(stringify!($rule), |store| Box::pin($rule(store))),)*]
     };
     (@to [tests $name:ident ($store:expr)] $($rule:ident,)*) => {
         mod $name {
@@ -194,3 +176,67 @@ macro_rules! __store_contract {
 
 #[doc(inline)]
 pub use __store_contract as store_contract;
+
+/// Makes a module of tests, one for each rule for two handles to the same data: what one has done, the other sees.
+///
+/// It takes a name for the module and an expression, evaluated in an `async` block once for each test, that makes a
+/// pair of handles: two clones where a clone is what an instance holds, two connections where each has its own. Nothing
+/// else uses their data. The tests are as those of [`store_contract!`], which tries one handle alone.
+///
+/// # Examples
+///
+/// ```
+/// use tower_mcp_session::MemoryStore;
+/// use tower_mcp_session::testing::shared_store_contract;
+///
+/// shared_store_contract!(memory, {
+///     let store = MemoryStore::new();
+///     (store.clone(), store)
+/// });
+/// # fn main() {}
+/// ```
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __shared_store_contract {
+    ($name:ident, $handles:expr $(,)?) => {
+        $crate::testing::store::shared_store_contract! { @rules [tests $name ($handles)] }
+    };
+    (@rules $to:tt) => {
+        $crate::testing::store::shared_store_contract! { @to $to
+            every_handle_sees_a_create,
+            every_handle_sees_a_save,
+            every_handle_sees_a_touch,
+            every_handle_sees_a_delete,
+            every_handle_sees_a_clean_up,
+            a_watch_sees_what_other_handles_do,
+            saves_of_two_handles_lose_nothing,
+            one_winner_in_a_create_race_of_two_handles,
+            delete_wins_over_late_writes_of_two_handles,
+            owner_tags_are_the_same_on_every_handle,
+        }
+    };
+    (@to [list] $($rule:ident,)*) => {
+        &[$(SharedRule::new(
+            stringify!($rule),
+            |first, second| Box::pin($rule(first, second)),
+        ),)*]
+    };
+    (@to [tests $name:ident ($handles:expr)] $($rule:ident,)*) => {
+        mod $name {
+            #[allow(unused_imports, reason = "what makes the stores may need none")]
+            use super::*;
+
+            $(
+                #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $rule() {
+                    let (first, second) = $handles;
+                    let (first, second) = (::std::sync::Arc::new(first), ::std::sync::Arc::new(second));
+                    $crate::testing::store::$rule(first, second).await;
+                }
+            )*
+        }
+    };
+}
+
+#[doc(inline)]
+pub use __shared_store_contract as shared_store_contract;

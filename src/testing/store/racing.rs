@@ -1,15 +1,15 @@
 //! What must hold when many tasks do the same things at the same time.
 
 use std::collections::{HashMap, HashSet};
-use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Barrier;
-use tokio::task::JoinSet;
-
-use super::subject::{HOUR, IDLE, MILLISECOND, MINUTE, Subject, done, refused_as, values};
+use super::crowd::{
+    ROUNDS, TASKS, TASKS_OF_A_ROUND, add_value, at_once, is_gone, linger, use_until_gone,
+};
+use super::subject::{HOUR, IDLE, MILLISECOND, MINUTE, Subject, refused_as};
 use crate::session::{SessionId, SessionKey};
-use crate::store::{EXPIRED_GRACE, Revision, SessionStore, StoreErrorKind, Stored};
+use crate::store::{EXPIRED_GRACE, SessionStore, StoreErrorKind, Stored};
 
 /// Of many tasks that create with one id at most one gets it, no two get the same id, and each has its own record.
 ///
@@ -17,11 +17,15 @@ use crate::store::{EXPIRED_GRACE, Revision, SessionStore, StoreErrorKind, Stored
 ///
 /// If the store breaks this promise.
 pub async fn one_winner_in_a_create_race(store: Arc<dyn SessionStore>) {
-    let subject = Subject::new(store);
+    one_winner(&[Subject::new(store)]).await;
+}
+
+/// The same, with a handle for each task in turn.
+pub(super) async fn one_winner(handles: &[Subject]) {
     for _ in 0..ROUNDS {
         let id = SessionId::random().expect("the system has random bits");
         let created = at_once(TASKS_OF_A_ROUND, |n| {
-            let (subject, id) = (subject.clone(), id.clone());
+            let (subject, id) = (handles[n % handles.len()].clone(), id.clone());
             async move {
                 let new = subject.new_session(subject.record(&format!("task {n}")));
                 subject.create(&id, new).await
@@ -42,11 +46,13 @@ pub async fn one_winner_in_a_create_race(store: Arc<dyn SessionStore>) {
         }
         assert!(!winners.is_empty(), "nobody wins a race to create");
         for (id, winner) in winners {
-            let there = subject.present(&id).await;
-            assert_eq!(
-                there.record, winner.record,
-                "the record is that of the winner"
-            );
+            for subject in handles {
+                let there = subject.present(&id).await;
+                assert_eq!(
+                    there.record, winner.record,
+                    "the record is that of the winner"
+                );
+            }
         }
     }
 }
@@ -57,13 +63,18 @@ pub async fn one_winner_in_a_create_race(store: Arc<dyn SessionStore>) {
 ///
 /// If the store breaks this promise.
 pub async fn concurrent_saves_lose_nothing(store: Arc<dyn SessionStore>) {
-    let subject = Subject::new(store);
+    no_save_is_lost(&[Subject::new(store)]).await;
+}
+
+/// The same, with a handle for each task in turn.
+pub(super) async fn no_save_is_lost(handles: &[Subject]) {
+    let subject = &handles[0];
     if subject.cannot_save().await {
         return;
     }
     let session = subject.begin().await;
     let revisions = at_once(TASKS, |n| {
-        let (subject, session) = (subject.clone(), session.clone());
+        let (subject, session) = (handles[n % handles.len()].clone(), session.clone());
         async move { add_value(&subject, &session.id, &format!("task {n}")).await }
     });
     let revisions: HashSet<_> = revisions.await.into_iter().collect();
@@ -77,20 +88,103 @@ pub async fn concurrent_saves_lose_nothing(store: Arc<dyn SessionStore>) {
     assert_eq!(revisions.len(), TASKS, "two saves got the same revision");
 }
 
+/// 64 tasks each begin a session of their own and save it twice: each session is there, as its task left it.
+///
+/// # Panics
+///
+/// If the store breaks this promise.
+pub async fn sessions_written_at_once_are_all_kept(store: Arc<dyn SessionStore>) {
+    let subject = Subject::new(store);
+    let saves = subject.capabilities().save;
+    let sessions = at_once(TASKS, |n| {
+        let subject = subject.clone();
+        async move {
+            let mut session = subject.begin().await;
+            for time in 0..if saves { 2 } else { 0 } {
+                let record = subject.record(&format!("task {n}, time {time}"));
+                session.revision = subject.saved(&session, record.clone()).await;
+                session.record = Arc::new(record);
+            }
+            session
+        }
+    });
+    for session in sessions.await {
+        let there = subject.present(&session.id).await;
+        assert_eq!(
+            (there.record.values(), there.revision),
+            (session.record.values(), session.revision),
+            "a session that is written beside others keeps what was written to it"
+        );
+    }
+}
+
+/// While one task adds values to a session, 63 others touch it, each with a later deadline: all values are there in the
+/// end, and the last deadline.
+///
+/// # Panics
+///
+/// If the store breaks this promise.
+pub async fn saves_and_touches_lose_nothing_of_each_other(store: Arc<dyn SessionStore>) {
+    let subject = Subject::new(store);
+    if subject.cannot_save().await || subject.cannot_touch().await {
+        return;
+    }
+    let session = subject.begin().await;
+    let ends: Vec<_> = (1..=TASKS as u64)
+        .map(|n| subject.after(IDLE + Duration::from_millis(n)))
+        .collect();
+    at_once(TASKS, |n| {
+        let (subject, session, end) = (subject.clone(), session.clone(), ends[n]);
+        async move {
+            if n == 0 {
+                for n in 0..TASKS_OF_A_ROUND {
+                    add_value(&subject, &session.id, &format!("value {n}")).await;
+                }
+            } else {
+                linger(&subject, &session, n).await;
+                let touched = subject.touch(&session.key, subject.now, Some(end)).await;
+                assert!(touched.is_some(), "`touch` finds a session that is there");
+            }
+        }
+    })
+    .await;
+    let there = subject.present(&session.id).await;
+    for n in 0..TASKS_OF_A_ROUND {
+        assert!(
+            there.record.values().contains(&format!("value {n}")),
+            "save {n} is lost beside touches"
+        );
+    }
+    let last = ends.last().copied();
+    assert_eq!(
+        Some(there.idle_deadline),
+        last,
+        "a `touch` is lost beside saves"
+    );
+}
+
 /// While tasks save and touch a session without pause, it is deleted: from then on it stays gone.
 ///
 /// # Panics
 ///
 /// If the store breaks this promise.
 pub async fn delete_wins_over_late_save_and_touch(store: Arc<dyn SessionStore>) {
-    let subject = Subject::new(store);
+    delete_wins(&[Subject::new(store)]).await;
+}
+
+/// The same, with a handle for each task in turn: the first deletes.
+pub(super) async fn delete_wins(handles: &[Subject]) {
+    let subject = &handles[0];
     if subject.cannot_delete().await {
         return;
     }
     for round in 0..ROUNDS {
         let session = subject.begin().await;
+        for subject in handles {
+            subject.present(&session.id).await;
+        }
         at_once(TASKS_OF_A_ROUND, |n| {
-            let (subject, session) = (subject.clone(), session.clone());
+            let (subject, session) = (handles[n % handles.len()].clone(), session.clone());
             async move {
                 if n == 0 {
                     linger(&subject, &session, round).await;
@@ -102,7 +196,9 @@ pub async fn delete_wins_over_late_save_and_touch(store: Arc<dyn SessionStore>) 
             }
         })
         .await;
-        is_gone(&subject, &session).await;
+        for subject in handles {
+            is_gone(subject, &session).await;
+        }
     }
 }
 
@@ -151,106 +247,3 @@ pub async fn clean_up_and_touch_agree(store: Arc<dyn SessionStore>) {
         subject.delete_expired(later, TASKS_OF_A_ROUND).await;
     }
 }
-
-/// Adds a value of this name by compare-and-swap; gives the revision it got.
-async fn add_value(subject: &Subject, id: &SessionId, name: &str) -> Revision {
-    loop {
-        let stored = subject.present(id).await;
-        // Lets the others read the same revision.
-        tokio::task::yield_now().await;
-        let mut all = stored.record.values().clone();
-        all.extend(&values(name, name));
-        let record = (*stored.record).clone().with_values(all);
-        match subject.save(&stored.key, record, stored.revision).await {
-            Ok(revision) => return revision,
-            Err(error) => assert_eq!(
-                error.kind(),
-                StoreErrorKind::Conflict,
-                "`save` that comes too late fails as another kind"
-            ),
-        }
-    }
-}
-
-/// Lets others go ahead, so that each round has another order.
-async fn linger(subject: &Subject, session: &Stored, times: usize) {
-    for _ in 0..times {
-        subject.load(&session.id, subject.now).await;
-        tokio::task::yield_now().await;
-    }
-}
-
-/// Saves and touches the session until it is gone.
-async fn use_until_gone(subject: &Subject, session: &Stored) {
-    // A store that revives sessions would keep this from ending.
-    for _ in 0..1_000 {
-        if subject.capabilities().idle_expiry {
-            subject
-                .touch(&session.key, subject.now, Some(subject.after(HOUR * 2)))
-                .await;
-        }
-        let Some(stored) = subject.load(&session.id, subject.now).await else {
-            return;
-        };
-        if subject.capabilities().save {
-            match subject
-                .save(&session.key, (*stored.record).clone(), stored.revision)
-                .await
-            {
-                Err(error) if error.kind() == StoreErrorKind::Gone => return,
-                Err(error) if error.kind() == StoreErrorKind::Conflict => {}
-                other => drop(done("save", other)),
-            }
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
-async fn is_gone(subject: &Subject, session: &Stored) {
-    assert!(
-        subject.load(&session.id, subject.now).await.is_none(),
-        "a late write revives a deleted session"
-    );
-    if subject.capabilities().idle_expiry {
-        let touched = subject.touch(&session.key, subject.now, None).await;
-        assert_eq!(touched, None, "`touch` finds a deleted session");
-    }
-    if subject.capabilities().save {
-        let saved = subject
-            .save(&session.key, subject.record("late"), session.revision)
-            .await;
-        refused_as(StoreErrorKind::Gone, "`save` of a deleted session", saved);
-    }
-}
-
-/// Runs `count` tasks that begin together; gives what they give, in their order, and panics as they do.
-async fn at_once<F>(count: usize, task: impl Fn(usize) -> F) -> Vec<F::Output>
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    let barrier = Arc::new(Barrier::new(count));
-    let mut tasks = JoinSet::new();
-    for n in 0..count {
-        let (barrier, work) = (Arc::clone(&barrier), task(n));
-        tasks.spawn(async move {
-            barrier.wait().await;
-            (n, work.await)
-        });
-    }
-    let mut outputs = Vec::new();
-    while let Some(result) = tasks.join_next().await {
-        match result {
-            Ok(output) => outputs.push(output),
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(error) => panic!("a task did not end: {error}"),
-            },
-        }
-    }
-    outputs.sort_by_key(|(n, _)| *n);
-    outputs.into_iter().map(|(_, output)| output).collect()
-}
-
-const TASKS: usize = 64;
-const ROUNDS: usize = 8;
-const TASKS_OF_A_ROUND: usize = 16;

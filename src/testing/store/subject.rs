@@ -38,6 +38,12 @@ impl Subject {
         Self { store, now }
     }
 
+    /// Two handles to the same data, at the same time.
+    pub(super) fn pair(first: Arc<dyn SessionStore>, second: Arc<dyn SessionStore>) -> [Self; 2] {
+        let now = SystemClock.now();
+        [first, second].map(|store| Self { store, now })
+    }
+
     pub(super) fn capabilities(&self) -> Capabilities {
         self.store.capabilities()
     }
@@ -69,6 +75,16 @@ impl Subject {
             .with_initialized(true)
             .with_mapped(true)
             .with_suspended(true)
+    }
+
+    /// A record with fields that this version does not know, as a later one would write it.
+    pub(super) fn record_of_a_later_version(&self, name: &str) -> SessionRecord {
+        let json = serde_json::to_string(&self.record(name)).expect("a record can be written");
+        let later = format!(
+            r#"{{"later":{{"n":18446744073709551616,"s":"\u00e9"}},"none":null,{}"#,
+            json.trim_start_matches('{')
+        );
+        serde_json::from_str(&later).expect("a record of a later version can be read")
     }
 
     pub(super) fn new_session(&self, record: SessionRecord) -> NewSession {

@@ -1,6 +1,7 @@
 //! Rule 8 of the contract.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::subject::{HOUR, LIFE, MINUTE, Subject};
 use crate::store::{SessionStore, Stored, Watch, WatchStatus};
@@ -77,3 +78,20 @@ fn may_say(sessions: &[&Stored], expected: WatchStatus) {
         );
     }
 }
+
+/// Looks again and again until the watch says something else.
+pub(super) async fn will_not_say(session: &Stored, old: WatchStatus) {
+    let changes = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(5));
+        while session.watch.as_ref().map(Watch::status) == Some(old) {
+            looks.tick().await;
+        }
+    };
+    let changed = tokio::time::timeout(NEWS_TIME, changes).await;
+    assert!(
+        changed.is_ok(),
+        "a watch still says {old:?} after another handle's change"
+    );
+}
+
+const NEWS_TIME: Duration = Duration::from_secs(10);
