@@ -3,12 +3,15 @@
 //! | store | feature | kept where | shared by instances |
 //! |---|---|---|---|
 //! | [`MemoryStore`] | none | in this process | no |
+//! | `FileStore` | `file` | in a folder of this machine | yes, on this machine |
 //!
 //! A store of your own is six methods. The functions of the same names in `testing::store` (feature `testing`) check
 //! each promise against it.
 
 mod capabilities;
 mod error;
+#[cfg(feature = "file")]
+mod file;
 mod memory;
 mod tombstones;
 mod watch;
@@ -20,6 +23,8 @@ use async_trait::async_trait;
 
 pub use capabilities::{Capabilities, IdForm};
 pub use error::{StoreError, StoreErrorKind};
+#[cfg(feature = "file")]
+pub use file::{FileStore, ListedSession, SessionPage};
 pub use memory::MemoryStore;
 pub use watch::{Revision, Watch, WatchCell, WatchStatus};
 
