@@ -77,21 +77,27 @@ impl Entry {
         end(self.file)
     }
 
-    /// The whole session; `None` if its record is torn.
-    fn into_session(mut self) -> io::Result<Option<Session>> {
+    /// The record's bytes, whatever they are.
+    pub(super) fn into_record(mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.file.seek(SeekFrom::Start(BEGINNING as u64))?;
         let most = self.head.file_length();
         self.file.take(most).read_to_end(&mut bytes)?;
-        // The error's text may quote what the session holds.
+        Ok(bytes)
+    }
+
+    /// The whole session; `None` if its record is torn.
+    fn into_session(self) -> io::Result<Option<Session>> {
+        let (head, last_use) = (self.head, self.last_use);
+        let bytes = self.into_record()?;
+        // Without the error: its text may quote what the session holds.
         let record = serde_json::from_slice(&bytes).ok();
-        Ok(record
-            .filter(|_| self.head.fits(&bytes))
-            .map(|record| Session {
-                head: self.head,
-                last_use: self.last_use,
-                record,
-            }))
+        let record = record.filter(|_| head.fits(&bytes));
+        Ok(record.map(|record| Session {
+            head,
+            last_use,
+            record,
+        }))
     }
 }
 

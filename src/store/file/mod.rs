@@ -2,6 +2,7 @@
 //!
 //! - `folder`: where files lie, locks, files put in place as a whole
 //! - `format`: the bytes of a file
+//! - `record`: records as JSON
 //! - `entry`: reading a file, and writing into it
 //! - `writing`, `cleaning`, `listing`: what a store does with them
 //! - `jobs`: threads that may block
@@ -18,6 +19,7 @@ mod platform;
 #[cfg(unix)]
 #[path = "unix.rs"]
 mod platform;
+mod record;
 mod store;
 mod writing;
 

@@ -25,8 +25,8 @@ use crate::store::{Capabilities, IdForm, Revision, SessionStore, StoreError, Sto
 ///   same volume in two machines: their locks and caches do not hold what is promised here. Several machines need
 ///   another store.
 /// - All processes run as one user. On Unix files are made 0600 in folders of 0700, whatever the umask allows more; the
-///   folder named to [`FileStore::open`] is made 0700 if it is missing, and left as it is if not. Elsewhere files
-///   inherit their access from that folder. Nothing is encrypted.
+///   folder named to [`FileStore::open`] is made 0700 if it is missing, and left as it is if not: see to it that nobody
+///   else can write there. Elsewhere files inherit their access from that folder. Nothing is encrypted.
 /// - Room: a block of the file system, mostly 4 KiB, for each session, and more for large values. There is no limit of
 ///   its own on all files together: the layer limits the sessions of each process, a quota what they take.
 /// - All processes have clocks that agree within a few seconds.

@@ -3,12 +3,12 @@
 use super::entry::{self, Found, torn};
 use super::folder::{Folder, Lock, part_of, unavailable};
 use super::format::{self, Head, LastUse};
-use crate::config;
+use super::record;
 use crate::session::{SessionKey, SessionRecord, Timestamp};
 use crate::store::{Revision, StoreError, StoreErrorKind, Stored};
 
 pub(super) fn create(folder: &Folder, stored: &Stored) -> Result<(), StoreError> {
-    let record = json_of(&stored.record)?;
+    let record = record::to_json(&stored.record)?;
     let lock = folder.lock(part_of(&stored.key))?;
     match Found::under(folder, &stored.key, false).map_err(unavailable)? {
         Found::Nothing => {}
@@ -31,7 +31,6 @@ pub(super) fn save(
     record: &SessionRecord,
     expected: Revision,
 ) -> Result<Revision, StoreError> {
-    let json = json_of(record)?;
     let lock = folder.lock(part_of(key))?;
     let entry = match Found::under(folder, key, false).map_err(unavailable)? {
         Found::Alive(entry) => entry,
@@ -42,6 +41,12 @@ pub(super) fn save(
         return Err(StoreErrorKind::Conflict.into());
     }
     let mut last_use = entry.last_use;
+    let json = if record.schema() > SessionRecord::SCHEMA {
+        let old = entry.into_record().map_err(unavailable)?;
+        record::to_json_after(record, &old)?
+    } else {
+        record::to_json(record)?
+    };
     last_use.idle_deadline = last_use.idle_deadline.min(record.absolute_end());
     let head = Head::new(expected.next(), record.absolute_end(), &json);
     put(folder, &lock, key, head, last_use, &json)?;
@@ -97,13 +102,4 @@ fn put(
 ) -> Result<(), StoreError> {
     let bytes = format::file(key, &head, &last_use, record);
     lock.replace(&folder.file(key), &bytes)
-}
-
-fn json_of(record: &SessionRecord) -> Result<Vec<u8>, StoreError> {
-    let json = serde_json::to_vec(record)
-        .map_err(|error| StoreError::new(StoreErrorKind::Unsupported, error))?;
-    if json.len() > config::MAX_FILE_RECORD {
-        return Err(StoreErrorKind::TooLarge.into());
-    }
-    Ok(json)
 }
