@@ -72,6 +72,30 @@ async fn a_file_under_another_sessions_name_is_not_that_session() {
 }
 
 #[tokio::test]
+async fn what_is_no_file_at_all_does_not_stop_the_others() {
+    let folder = TempDir::new().unwrap();
+    let store = FileStore::open(folder.path()).unwrap();
+    let lost = begin(&store, "lost").await.unwrap();
+    let whole = begin(&store, "whole").await.unwrap();
+    let path = file(folder.path(), &lost.key);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+
+    assert!(load(&store, &lost.id).await.is_err());
+    let now = SystemClock.now();
+    let page = store.list(now, None, 10).await.unwrap();
+    assert_eq!(
+        (&page.unreadable[..], page.sessions.len()),
+        (&[lost.key][..], 1)
+    );
+    assert_eq!(store.count(now).await.unwrap(), 1);
+    assert_eq!(
+        store.delete_expired(later(), 10).await.unwrap(),
+        [whole.key]
+    );
+}
+
+#[tokio::test]
 async fn a_torn_session_can_be_deleted() {
     let folder = TempDir::new().unwrap();
     let store = FileStore::open(folder.path()).unwrap();

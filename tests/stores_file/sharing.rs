@@ -85,6 +85,48 @@ async fn a_process_that_keeps_a_lock_hurts_only_writers_beside_it_and_they_learn
     save(&store, &session, "in time").await.unwrap();
 }
 
+/// Another process is played by this test: it has the lock, and writes.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clean_up_spares_what_was_touched_after_it_looked_and_before_it_had_the_lock() {
+    let folder = TempDir::new().unwrap();
+    let store = FileStore::open(folder.path()).unwrap();
+    let session = begin(&store, "value").await.unwrap();
+    let path = file(folder.path(), &session.key);
+    let before = fs::read(&path).unwrap();
+    let deadline = later().saturating_add(HOUR);
+    store
+        .touch(&session.key, SystemClock.now(), Some(deadline))
+        .await
+        .unwrap();
+    let touched = fs::read(&path).unwrap();
+    fs::write(&path, before).unwrap();
+    // Comes last in its part: who opens it for reading has looked at the session, and waits for us to open it too.
+    let mut bytes = [0xff; 32];
+    bytes[0] = session.key.as_bytes()[0];
+    let pipe = file(folder.path(), &SessionKey::from(bytes));
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let lock = part(folder.path(), &session.key).join("lock");
+    let lock = fs::File::options().write(true).open(lock).unwrap();
+    FileExt::lock(&lock).unwrap();
+
+    let cleaning = tokio::spawn({
+        let store = store.clone();
+        async move { store.delete_expired(later(), 10).await }
+    });
+    let opened = pipe.clone();
+    let open = move || fs::File::options().write(true).open(opened).unwrap();
+    let pipe_end = tokio::task::spawn_blocking(open).await.unwrap();
+    fs::write(&path, touched).unwrap();
+    fs::remove_file(&pipe).unwrap();
+    drop(pipe_end);
+    drop(lock);
+
+    assert_eq!(cleaning.await.unwrap().unwrap(), []);
+    assert_eq!(present(&store, &session.id).await.idle_deadline, deadline);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_that_are_dropped_anywhere_do_half_of_nothing() {
     let store = in_a_new_folder();

@@ -5,7 +5,7 @@ use super::folder::{Folder, part_of, unavailable};
 use super::jobs::Jobs;
 use crate::config;
 use crate::session::{OwnerTag, SessionKey, Timestamp};
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::StoreError;
 
 /// A page of the sessions in a [`FileStore`](super::FileStore).
 #[derive(Clone, Debug)]
@@ -83,8 +83,7 @@ impl SessionPage {
                     });
                 }
                 Ok(_) => continue,
-                Err(error) if error.kind() == StoreErrorKind::Corrupt => self.unreadable.push(key),
-                Err(error) => return Err(error),
+                Err(_) => self.unreadable.push(key),
             }
             if self.sessions.len() + self.unreadable.len() >= limit {
                 self.next = Some(key);
@@ -110,13 +109,10 @@ pub(super) async fn count(
 }
 
 fn count_part(folder: &Folder, part: u8, now: Timestamp) -> Result<usize, StoreError> {
-    let mut count = 0;
-    for key in folder.names(part).map_err(unavailable)?.keys {
-        match entry::ask(folder, &key) {
-            Ok(Some((_, last_use))) if !last_use.is_over(now) => count += 1,
-            Err(error) if error.kind() != StoreErrorKind::Corrupt => return Err(error),
-            Ok(_) | Err(_) => {}
-        }
-    }
-    Ok(count)
+    let keys = folder.names(part).map_err(unavailable)?.keys;
+    let alive = keys.iter().filter(|key| {
+        let found = entry::ask(folder, key).ok().flatten();
+        found.is_some_and(|(_, last_use)| !last_use.is_over(now))
+    });
+    Ok(alive.count())
 }
