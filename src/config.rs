@@ -35,6 +35,9 @@ pub(crate) const MEMORY_STORE_BYTES: usize = 1 << 30;
 pub(crate) const CACHE_STALENESS: Duration = Duration::from_secs(1);
 pub(crate) const CACHE_SESSIONS: usize = 10_000;
 pub(crate) const CACHE_BYTES: usize = 64 << 20;
+/// One record, as JSON.
+#[cfg(feature = "file")]
+pub(crate) const MAX_FILE_RECORD: usize = 16 << 20;
 pub(crate) const MAX_VALUES_BYTES: usize = 64 << 10;
 /// Handshakes kept once for all sessions that share them; further ones are kept per session.
 pub(crate) const SHARED_HANDSHAKES: usize = 1024;
@@ -61,6 +64,9 @@ pub(crate) const ECHO_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const INITIALIZE_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) const GRPC_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+/// For the lock of another process: shorter than a store call may take, so that the caller learns of it.
+#[cfg(feature = "file")]
+pub(crate) const FILE_LOCK_TIMEOUT: Duration = Duration::from_millis(1500);
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 // Things under way at once.
@@ -69,9 +75,21 @@ pub(crate) const MAX_CLOSERS: usize = 64;
 /// Calls that end inner sessions, those that wait for their turn included.
 pub(crate) const MAX_CLOSINGS: usize = 10_000;
 pub(crate) const MAX_TOUCHES: usize = 16;
+/// Calls of one file store that use the disk; further ones wait.
+#[cfg(feature = "file")]
+pub(crate) const MAX_FILE_JOBS: usize = 64;
 
 // Clean-up.
 pub(crate) const CLEAN_UP_BATCH: usize = 1_000;
+/// After this many files a clean-up of a file store stops; the next one goes on there.
+#[cfg(feature = "file")]
+pub(crate) const FILES_LOOKED_AT: usize = 10_000;
+/// Files that were reported as not readable: each once, and after so many none.
+#[cfg(feature = "file")]
+pub(crate) const MAX_REPORTED_FILES: usize = 1_000;
+/// Sessions of a page of a file store's list.
+#[cfg(feature = "file")]
+pub(crate) const MAX_FILE_PAGE: usize = 1_000;
 
 // Values: how often a write is tried when others write too, and how long it waits between, at most.
 pub(crate) const WRITE_ATTEMPTS: u32 = 64;

@@ -280,9 +280,48 @@ async fn sigterm_ends_a_process_that_nobody_uses() {
 
 #[tokio::test]
 async fn an_unknown_option_is_an_error() {
+    for store in ["nowhere", "file:", "memory:x", ""] {
+        let mut process = Command::new(example::program("server"));
+        let process = process.args(["--store", store]).stderr(Stdio::null());
+        assert!(!process.status().await.unwrap().success());
+    }
+}
+
+#[cfg(not(feature = "file"))]
+#[tokio::test]
+async fn a_store_that_is_not_built_in_is_an_error_that_names_its_feature() {
     let mut process = Command::new(example::program("server"));
-    let process = process.args(["--store", "nowhere"]).stderr(Stdio::null());
-    assert!(!process.status().await.unwrap().success());
+    let output = process.args(["--store", "file:sessions"]).output();
+    let output = output.await.unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--features file"));
+}
+
+#[cfg(feature = "file")]
+#[tokio::test]
+async fn sessions_in_files_outlive_a_server_that_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("file:{}", folder.path().display());
+    let mut killed = Server::start(&store, "stateless").await;
+    let begun = killed.client().begin().await;
+    assert_eq!(begun.call("counter", json!({})).await, "1");
+    killed.process.kill().await.unwrap();
+    let session_at = |server: &Server| {
+        let client = server.client().with("mcp-session-id", begun.id());
+        client.with("mcp-protocol-version", "2025-11-25")
+    };
+
+    let server = Server::start(&store, "stateless").await;
+    let client = session_at(&server);
+    assert_eq!(client.call("counter", json!({})).await, "2");
+
+    let other = Server::start(&store, "stateless").await;
+    let there = session_at(&other);
+    assert_eq!(there.call("counter", json!({})).await, "3");
+    assert_eq!(client.call("counter", json!({})).await, "4");
+    assert_eq!(there.delete().await, StatusCode::NO_CONTENT);
+    let answer = client.post(tool_call("counter", json!({}))).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
 }
 
 async fn modern_call(server: &Server, tool: &str, arguments: Value) -> Value {

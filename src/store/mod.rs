@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | [`MemoryStore`] | none | in this process | no |
 //! | [`CachedStore`] | none | in another store, and here for a moment | as that store |
+//! | `FileStore` | `file` | in a folder of this machine | yes, on this machine |
 //!
 //! A store of your own is six methods; the example `custom_store` has one in 150 lines. The functions of the same names
 //! in `testing::store` (feature `testing`) check each promise against it: `store_contract!` makes a test of each, and
@@ -12,6 +13,8 @@
 mod cached;
 mod capabilities;
 mod error;
+#[cfg(feature = "file")]
+mod file;
 mod memory;
 mod tombstones;
 mod watch;
@@ -24,6 +27,8 @@ use async_trait::async_trait;
 pub use cached::CachedStore;
 pub use capabilities::{Capabilities, IdForm};
 pub use error::{StoreError, StoreErrorKind};
+#[cfg(feature = "file")]
+pub use file::{FileStore, ListedSession, SessionPage};
 pub use memory::MemoryStore;
 pub use watch::{Revision, Watch, WatchCell, WatchStatus};
 

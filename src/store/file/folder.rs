@@ -1,0 +1,219 @@
+//! The folder: where files lie, and the locks that processes take turns by.
+//!
+//! `ab/` holds the sessions whose keys begin with the byte `ab`, each in a file named by its key. Beside them lie
+//! `lock`, which whoever writes in `ab/` holds, and for as long as a write takes `next`, the file that is about to get
+//! a session's name. Since all writes in `ab/` are done under its lock, a `next` that is found under it was left by a
+//! process that died.
+//!
+//! `sessions-of-tower-mcp-session`, at the top, says that the folder is the one that was opened. Without it the disk is
+//! not there, and its sessions are not gone.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fs4::{FileExt, TryLockError};
+
+use super::platform;
+use crate::clock;
+use crate::config;
+use crate::session::SessionKey;
+use crate::store::{StoreError, StoreErrorKind};
+
+/// The folder that a store was opened on.
+#[derive(Clone)]
+pub(super) struct Folder(PathBuf);
+
+/// The right to write in a part of the folder, of all processes. It ends with the value, and with the process: the
+/// operating system takes it from one that dies.
+pub(super) struct Lock {
+    part: PathBuf,
+    _file: File,
+}
+
+/// What a part of the folder holds, in the order of keys.
+#[derive(Default)]
+pub(super) struct Names {
+    pub(super) keys: Vec<SessionKey>,
+    pub(super) foreign: Vec<OsString>,
+    /// Whether there is a file that has no session's name yet, or will never have one.
+    pub(super) next: bool,
+}
+
+impl Folder {
+    /// Opens the folder, and tries whether locks and writes work there.
+    pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
+        let created = platform::folders().recursive(true).create(root);
+        created.map_err(unavailable)?;
+        // The process may change its working directory later.
+        let folder = Self(root.canonicalize().map_err(unavailable)?);
+        folder.put_sign().map_err(unavailable)?;
+        let lock = folder.lock(0)?;
+        lock.write_next(b"").map_err(unavailable)?;
+        lock.remove_next().map_err(unavailable)?;
+        Ok(folder)
+    }
+
+    /// The file of a session.
+    pub(super) fn file(&self, key: &SessionKey) -> PathBuf {
+        self.part(part_of(key)).join(key.to_string())
+    }
+
+    /// What lies in a part of the folder; nothing if nobody wrote there yet.
+    pub(super) fn names(&self, part: u8) -> io::Result<Names> {
+        let mut names = Names::default();
+        let entries = match fs::read_dir(self.part(part)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return self.check_sign().map(|()| names);
+            }
+            entries => entries?,
+        };
+        for entry in entries {
+            let name = entry?.file_name();
+            match name.to_str() {
+                Some(LOCK) => {}
+                Some(NEXT) => names.next = true,
+                text => match text.and_then(parse_key).filter(|key| part_of(key) == part) {
+                    Some(key) => names.keys.push(key),
+                    None => names.foreign.push(name),
+                },
+            }
+        }
+        names.keys.sort_unstable();
+        Ok(names)
+    }
+
+    /// Waits for the lock of a part, blocking the thread.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Unavailable`] if another process holds it for too long: nothing has happened then, and the
+    /// caller learns it while a store call may still take its time.
+    pub(super) fn lock(&self, part: u8) -> Result<Lock, StoreError> {
+        let part = self.part(part);
+        let file = self.open_lock(&part).map_err(unavailable)?;
+        let since = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            // By its full name: newer standard libraries have a method of the same name.
+            match FileExt::try_lock(&file) {
+                Ok(()) => return Ok(Lock { part, _file: file }),
+                Err(TryLockError::WouldBlock) if since.elapsed() < config::FILE_LOCK_TIMEOUT => {}
+                Err(error) => return Err(unavailable(error.into())),
+            }
+            // Not in step with others who wait.
+            thread::sleep(pause + Duration::from_micros(clock::spread(FIRST_PAUSE_MICROS)));
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+    }
+
+    fn part(&self, part: u8) -> PathBuf {
+        self.0.join(format!("{part:02x}"))
+    }
+
+    /// # Errors
+    ///
+    /// If the folder is not the one that was opened: what is missing there is not gone.
+    pub(super) fn check_sign(&self) -> io::Result<()> {
+        fs::metadata(self.0.join(SIGN)).map(drop)
+    }
+
+    fn put_sign(&self) -> io::Result<()> {
+        let mut options = platform::options();
+        let options = options.write(true).create(true).truncate(false);
+        options.open(self.0.join(SIGN))?.sync_all()?;
+        platform::sync_folder(&self.0)
+    }
+
+    fn open_lock(&self, part: &Path) -> io::Result<File> {
+        let open = || {
+            let mut options = platform::options();
+            let options = options.write(true).create(true).truncate(false);
+            options.open(part.join(LOCK))
+        };
+        match open() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.check_sign()?;
+                match platform::folders().create(part) {
+                    Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+                    _ => platform::sync_folder(&self.0)?,
+                }
+                open()
+            }
+            opened => opened,
+        }
+    }
+}
+
+impl Lock {
+    /// Puts a whole file in the place of `path`, which lies in this part: whoever opens it sees the old one or the new
+    /// one, also after a crash.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::OutcomeUnknown`] if the new file is in place and may not survive a crash.
+    pub(super) fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        let written = self
+            .write_next(bytes)
+            .and_then(|()| fs::rename(self.part.join(NEXT), path));
+        if let Err(error) = written {
+            // It takes up room, and harms nothing: the next write begins with its removal.
+            drop(self.remove_next());
+            return Err(unavailable(error));
+        }
+        platform::sync_folder(&self.part)
+            .map_err(|error| StoreError::new(StoreErrorKind::OutcomeUnknown, error))
+    }
+
+    /// Removes what a process that died was about to write; nothing if there is nothing.
+    pub(super) fn remove_next(&self) -> io::Result<()> {
+        match fs::remove_file(self.part.join(NEXT)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn write_next(&self, bytes: &[u8]) -> io::Result<()> {
+        self.remove_next()?;
+        let mut options = platform::options();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .open(self.part.join(NEXT))?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+}
+
+/// The part of the folder in which a session lies.
+pub(super) fn part_of(key: &SessionKey) -> u8 {
+    key.as_bytes()[0]
+}
+
+/// Each error of the operating system that is not told apart: later it may work.
+pub(super) fn unavailable(error: io::Error) -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, error)
+}
+
+/// The key that is written as a file's name, in its one spelling.
+fn parse_key(name: &str) -> Option<SessionKey> {
+    let mut bytes = [0; 32];
+    if name.len() != 2 * bytes.len() || !name.is_ascii() {
+        return None;
+    }
+    for (n, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&name[2 * n..2 * n + 2], 16).ok()?;
+    }
+    let key = SessionKey::from(bytes);
+    (key.to_string() == name).then_some(key)
+}
+
+const SIGN: &str = "sessions-of-tower-mcp-session";
+const LOCK: &str = "lock";
+const NEXT: &str = "next";
+const FIRST_PAUSE_MICROS: u64 = 50;
+const FIRST_PAUSE: Duration = Duration::from_micros(FIRST_PAUSE_MICROS);
+const LONGEST_PAUSE: Duration = Duration::from_millis(2);
