@@ -3,6 +3,8 @@
 //! | store | feature | kept where | shared by instances |
 //! |---|---|---|---|
 //! | [`MemoryStore`] | none | in this process | no |
+//! | `PostgresStore` | `postgres` | in a PostgreSQL database | by any number |
+//! | `SqliteStore` | `sqlite` | in an SQLite file | by those of one machine |
 //!
 //! A store of your own is six methods. The functions of the same names in `testing::store` (feature `testing`) check
 //! each promise against it.
@@ -10,6 +12,8 @@
 mod capabilities;
 mod error;
 mod memory;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
 mod tombstones;
 mod watch;
 
@@ -21,7 +25,15 @@ use async_trait::async_trait;
 pub use capabilities::{Capabilities, IdForm};
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use sql::PostgresStore;
+#[cfg(feature = "sqlite")]
+pub use sql::SqliteStore;
 pub use watch::{Revision, Watch, WatchCell, WatchStatus};
+
+/// The library that `PostgresStore` and `SqliteStore` are built on, for pools of your own.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use sqlx;
 
 use crate::session::{
     NewSession, OwnerTag, Principal, SessionId, SessionKey, SessionRecord, Timestamp,
