@@ -14,7 +14,9 @@ pub(super) enum Access {
 
 /// Nothing was sent: there is no connection, or no way to get one.
 pub(super) fn unsent(error: Error) -> StoreError {
-    let kind = match error {
+    let kind = match &error {
+        // The first statements on a new connection are those that the pool sends.
+        Error::Database(refused) => refusal(refused.as_ref(), StoreErrorKind::Unavailable),
         Error::Configuration(_) | Error::InvalidArgument(_) => StoreErrorKind::Unsupported,
         _ => StoreErrorKind::Unavailable,
     };

@@ -133,10 +133,7 @@ impl SqliteStore {
         let store = Self { pool, writer };
         let in_file = store.number(Access::Read, sqlx::query_as(IN_FILE)).await?;
         if in_file != Some(1) {
-            return Err(StoreError::new(
-                StoreErrorKind::Unsupported,
-                "a database in memory is of one connection only",
-            ));
+            return Err(in_memory());
         }
         schema::prepare(&store.pool, &SCHEMA).await?;
         Ok(store)
@@ -146,13 +143,12 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::Unsupported`] for a URL that cannot be read.
+    /// [`StoreErrorKind::Unsupported`] for a URL that cannot be read, or names a database in memory.
     pub fn connect_options(path: impl AsRef<Path>) -> Result<SqliteConnectOptions, StoreError> {
         let path = path.as_ref();
         let options = match path.to_str() {
-            Some(url) if url.starts_with("sqlite:") || url == ":memory:" => {
-                url.parse().map_err(failure::unsent)?
-            }
+            Some(url) if is_in_memory(url) => return Err(in_memory()),
+            Some(url) if url.starts_with(SCHEME) => url.parse().map_err(failure::unsent)?,
             _ => SqliteConnectOptions::new().filename(path),
         };
         Ok(options
@@ -202,6 +198,20 @@ impl fmt::Debug for SqliteStore {
 
 sql_store!(SqliteStore, DELETE_EXPIRED);
 
+fn is_in_memory(url: &str) -> bool {
+    match url.strip_prefix(SCHEME) {
+        Some(rest) => rest.ends_with(MEMORY) || rest.contains("mode=memory"),
+        None => url == MEMORY,
+    }
+}
+
+fn in_memory() -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Unsupported,
+        "a database in memory is of one connection only",
+    )
+}
+
 /// Makes an empty file for its owner alone, if there is none: SQLite would let others read it, and gives the files
 /// beside it the same mode.
 fn make_private(path: &Path) -> io::Result<()> {
@@ -245,6 +255,9 @@ const SCHEMA: Schema = Schema {
         );
         INSERT INTO mcp_session_schema (version) VALUES (1)"],
 };
+
+const SCHEME: &str = "sqlite:";
+const MEMORY: &str = ":memory:";
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(900);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
