@@ -2,14 +2,15 @@
 
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
+use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::Duration;
-use std::{env, process, thread};
 
 use tokio::sync::OnceCell;
 use tower_mcp_session::store::sqlx::postgres::PgConnection;
@@ -17,14 +18,13 @@ use tower_mcp_session::store::sqlx::{AssertSqlSafe, Connection, raw_sql};
 
 /// A server on a free port of 127.0.0.1, with data of its own.
 ///
-/// It stops when this is dropped, and when this process ends in whatever way: what runs it waits for the end of a pipe
-/// that this process holds.
+/// It stops and its data goes when this is dropped, and when this process ends in whatever way: the shell that runs it
+/// waits for the end of a pipe that this process holds.
 pub(crate) struct PostgresServer {
-    programs: PathBuf,
-    data: String,
+    shell: Child,
+    commands: Option<ChildStdin>,
+    log: Mutex<Receiver<String>>,
     port: u16,
-    settings: &'static [&'static str],
-    running: Option<Child>,
 }
 
 /// How a server is made to stop.
@@ -47,20 +47,27 @@ impl PostgresServer {
         Self::with_settings(&["-c", "fsync=off", "-c", "full_page_writes=off"])
     }
 
-    fn with_settings(settings: &'static [&'static str]) -> Self {
+    fn with_settings(settings: &[&str]) -> Self {
         let programs = env::var_os("MCP_TEST_POSTGRES_BIN").expect(
             "MCP_TEST_POSTGRES_BIN names the folder with PostgreSQL's initdb and postgres: \
              `. scripts/postgres-server` installs them and sets it",
         );
+        let mut shell = shell()
+            .arg(programs)
+            .args(settings)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut server = Self {
-            programs: programs.into(),
-            data: String::new(),
+            commands: shell.stdin.take(),
+            log: Mutex::new(lines(shell.stderr.take().expect("it is a pipe"))),
+            shell,
             port: 0,
-            settings,
-            running: None,
         };
-        server.make_data();
-        server.run();
+        server.wait_for(MADE).expect("initdb works");
+        server.start_on_a_free_port();
         server
     }
 
@@ -98,16 +105,14 @@ impl PostgresServer {
             Stop::Fast => "INT",
             Stop::Immediate => "QUIT",
         };
-        let mut running = self.running.take().expect("it is running");
-        let mut stdin = running.stdin.take().expect("it is a pipe");
-        writeln!(stdin, "{signal}").unwrap();
-        running.wait().unwrap();
+        self.command(&format!("stop {signal}"));
+        self.wait_for(STOPPED).unwrap();
     }
 
     /// Starts the server again, on the same port and with the data that it had.
     pub(crate) fn start_again(&mut self) {
-        assert!(self.running.is_none(), "it is stopped");
-        self.run();
+        self.command(&format!("start {}", self.port));
+        self.wait_for(READY).unwrap();
     }
 
     pub(crate) fn restart(&mut self, how: Stop) {
@@ -115,95 +120,53 @@ impl PostgresServer {
         self.start_again();
     }
 
-    fn make_data(&mut self) {
-        let script = r#"
-            data=$(mktemp -d) &&
-            "$0/initdb" -D "$data" -U postgres -A trust -E UTF8 --locale=C --no-sync >&2 &&
-            echo "$data""#;
-        let made = shell(script).arg(&self.programs).output().unwrap();
-        let errors = String::from_utf8_lossy(&made.stderr);
-        assert!(made.status.success(), "initdb has failed: {errors}");
-        self.data = String::from_utf8(made.stdout).unwrap().trim().to_owned();
-    }
-
-    /// Starts the server, on the port that it had or on a free one.
-    fn run(&mut self) {
-        let attempts = if self.port == 0 { 5 } else { 1 };
-        for attempt in 1..=attempts {
-            let port = match self.port {
-                0 => free_port(),
-                port => port,
-            };
-            match self.try_run(port) {
-                Ok(running) => {
-                    self.port = port;
-                    self.running = Some(running);
-                    return;
-                }
-                // Somebody else may have taken the port meanwhile.
-                Err(log) => assert!(attempt < attempts, "PostgreSQL does not start: {log}"),
+    fn start_on_a_free_port(&mut self) {
+        for _ in 0..5 {
+            self.port = free_port();
+            self.command(&format!("start {}", self.port));
+            match self.wait_for(READY) {
+                Ok(()) => return,
+                // Somebody else took the port first.
+                Err(log) if log.contains("Address already in use") => {}
+                Err(log) => panic!("PostgreSQL does not start: {log}"),
             }
         }
+        panic!("no port stays free");
     }
 
-    /// The server, once it accepts connections; otherwise what it has said.
-    fn try_run(&self, port: u16) -> Result<Child, String> {
-        // The end of our pipe without a line means that this process has ended: the data goes too.
-        let script = r#"
-            data=$1 programs=$0; shift
-            "$programs/postgres" -D "$data" "$@" </dev/null &
-            server=$!
-            if read -r signal; then
-                kill "-$signal" "$server"; wait "$server"
-            else
-                kill -QUIT "$server"; wait "$server"; rm -rf "$data"
-            fi"#;
-        let mut running = shell(script)
-            .arg(&self.programs)
-            .arg(&self.data)
-            .args(["-p", &port.to_string(), "-h", "127.0.0.1"])
-            .args([
-                "-c",
-                "unix_socket_directories=",
-                "-c",
-                "max_connections=300",
-            ])
-            .args(self.settings)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = running.stderr.take().expect("it is a pipe");
-        match wait_until_ready(log) {
-            Ok(()) => Ok(running),
-            Err(log) => {
-                drop(running.stdin.take());
-                running.wait().unwrap();
-                Err(log)
+    fn command(&mut self, command: &str) {
+        let commands = self.commands.as_mut().expect("it is taken at the end");
+        writeln!(commands, "{command}").unwrap();
+    }
+
+    /// Reads the log up to this text; gives what it says if that does not come.
+    fn wait_for(&self, text: &str) -> Result<(), String> {
+        let log = self.log.lock().unwrap();
+        let mut said = Vec::new();
+        while let Ok(line) = log.recv_timeout(PATIENCE) {
+            if line.contains(text) {
+                return Ok(());
+            }
+            let has_ended = text == READY && line.contains("database system is shut down");
+            said.push(line);
+            if has_ended {
+                break;
             }
         }
+        Err(said.join("\n"))
     }
 }
 
 impl Drop for PostgresServer {
     fn drop(&mut self) {
-        match self.running.take() {
-            Some(mut running) => {
-                drop(running.stdin.take());
-                // Its data goes with it.
-                let _: std::io::Result<process::ExitStatus> = running.wait();
-            }
-            None => {
-                let _: std::io::Result<process::ExitStatus> =
-                    shell(r#"rm -rf "$0""#).arg(&self.data).status();
-            }
-        }
+        drop(self.commands.take());
+        // Whether it could be waited for or not, it ends.
+        let _: std::io::Result<ExitStatus> = self.shell.wait();
     }
 }
 
-/// A shell that runs `script`, as another user if this process is root's: PostgreSQL refuses to run as root.
-fn shell(script: &str) -> Command {
+/// The shell that runs a server, as another user if this process is root's: PostgreSQL refuses to run as root.
+fn shell() -> Command {
     let id = Command::new("id").arg("-u").output().unwrap();
     let mut command = if id.stdout.trim_ascii() == b"0" {
         let mut command = Command::new("runuser");
@@ -212,34 +175,55 @@ fn shell(script: &str) -> Command {
     } else {
         Command::new("sh")
     };
-    command.args(["-c", script]).current_dir("/");
+    command.args(["-c", SCRIPT]).current_dir("/");
     command
 }
+
+/// Does what the lines of its input say, until they end.
+const SCRIPT: &str = r#"
+    # Nobody may be left to read the log when the data has to go.
+    trap '' PIPE
+    programs=$0 server=
+    data=$(mktemp -d) || exit
+    "$programs/initdb" -D "$data" -U postgres -A trust -E UTF8 --locale=C --no-sync >&2 && echo "== made" >&2
+    while read -r command argument; do
+        case $command in
+        start)
+            "$programs/postgres" -D "$data" -p "$argument" -h 127.0.0.1 -c unix_socket_directories=                 -c max_connections=300 "$@" </dev/null &
+            server=$! ;;
+        stop)
+            kill "-$argument" "$server"
+            wait "$server"
+            server=
+            echo "== stopped" >&2 ;;
+        esac
+    done
+    if [ "$server" ]; then
+        kill -QUIT "$server"
+        wait "$server"
+    fi
+    rm -rf "$data"
+"#;
+
+const MADE: &str = "== made";
+const STOPPED: &str = "== stopped";
+const READY: &str = "database system is ready to accept connections";
 
 fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port()
 }
 
-/// Reads the log until the server is ready, and from then on without looking, so that it never waits for us.
-fn wait_until_ready(log: impl std::io::Read + Send + 'static) -> Result<(), String> {
+/// The lines of the log, which are read as they come: the server never waits for us.
+fn lines(log: ChildStderr) -> Receiver<String> {
     let (send, receive) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(log).lines().map_while(Result::ok) {
-            // Nobody listens once it is ready.
+            // Nobody listens at the end.
             let _: Result<(), mpsc::SendError<String>> = send.send(line);
         }
     });
-    let mut lines = Vec::new();
-    loop {
-        match receive.recv_timeout(START_TIME) {
-            Ok(line) if line.contains("database system is ready to accept connections") => {
-                return Ok(());
-            }
-            Ok(line) => lines.push(line),
-            Err(_) => return Err(lines.join("\n")),
-        }
-    }
+    receive
 }
 
-const START_TIME: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
