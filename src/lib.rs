@@ -75,6 +75,8 @@
 //! | feature | adds |
 //! |---|---|
 //! | `axum` | extractors for handlers of axum |
+//! | `postgres` | `PostgresStore` |
+//! | `sqlite` | `SqliteStore`; SQLite is compiled in |
 //! | `testing` | the store contract as functions, a manual clock, stores that fail, a scripted server |
 //!
 //! The stores are listed in [`store`], all limits and their defaults at [`SessionLayer`].

@@ -1,23 +1,25 @@
 //! Run with `cargo run --example server`, or `-- --port 3001 --store memory --inner stateful`.
 //!
+//! With `--features sqlite,postgres` it takes `--store sqlite:PATH` and `--store postgres://USER@HOST/DATABASE` too:
+//! sessions then survive a restart, and several servers can share them.
+//!
 //! An MCP server at `http://127.0.0.1:3000/mcp` whose tools remember things: axum outside, rmcp inside, and the
 //! session layer between them. SIGTERM and ctrl-c stop it without cutting anybody off.
 
 mod app;
 mod session;
+mod stores;
 mod tools;
 
 use std::env;
 use std::error::Error;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
-use tower_mcp_session::{MemoryStore, SessionStore};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -31,7 +33,7 @@ type BoxError = Box<dyn Error + Send + Sync>;
 async fn main() -> Result<(), BoxError> {
     log_to_stderr();
     let options = Options::parse(env::args().skip(1))?;
-    let sessions = sessions(options.store);
+    let sessions = sessions(stores::open(&options.store).await?);
     let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
     let stopped = stop_signal()?;
     announce(&format!("http://{}/mcp", listener.local_addr()?));
@@ -106,7 +108,7 @@ fn log_to_stderr() {
 /// What the command line chose.
 struct Options {
     port: u16,
-    store: Arc<dyn SessionStore>,
+    store: String,
     inner: Inner,
 }
 
@@ -114,14 +116,14 @@ impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, BoxError> {
         let mut options = Self {
             port: 3000,
-            store: Arc::new(MemoryStore::new()),
+            store: "memory".to_owned(),
             inner: Inner::Stateless,
         };
         while let Some(option) = arguments.next() {
             let value = arguments.next().ok_or(USAGE)?;
             match (option.as_str(), value.as_str()) {
                 ("--port", port) => options.port = port.parse()?,
-                ("--store", "memory") => options.store = Arc::new(MemoryStore::new()),
+                ("--store", store) => options.store = store.to_owned(),
                 ("--inner", "stateless") => options.inner = Inner::Stateless,
                 ("--inner", "stateful") => options.inner = Inner::Stateful,
                 _ => return Err(USAGE.into()),
@@ -131,7 +133,8 @@ impl Options {
     }
 }
 
-const USAGE: &str = "usage: server [--port N] [--store memory] [--inner stateless|stateful]";
+const USAGE: &str = "usage: server [--port N] [--store memory|sqlite:PATH|postgres://..] \
+    [--inner stateless|stateful]";
 
 /// From the signal on, initialize is answered 503 and all else is served; after this long, streams end.
 const GRACE: Duration = Duration::from_secs(2);
