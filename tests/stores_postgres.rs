@@ -10,7 +10,8 @@ mod postgres;
 #[path = "support/stores.rs"]
 mod stores;
 
-use std::sync::Arc;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use postgres::{PostgresServer, Stop};
@@ -20,6 +21,7 @@ use stores::{
 };
 use tokio::sync::Barrier;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 use tower_mcp_session::store::sqlx::postgres::{PgConnection, PgPool};
 use tower_mcp_session::store::sqlx::{AssertSqlSafe, Connection, query, query_scalar, raw_sql};
 use tower_mcp_session::store::{PostgresStore, StoreError, StoreErrorKind};
@@ -203,7 +205,8 @@ async fn clean_up_does_not_wait_for_a_session_that_another_is_at() {
         .await
         .unwrap();
     let late = after(HOUR * 2);
-    assert_eq!(store.delete_expired(late, 10).await.unwrap(), [free.key]);
+    let removed = timeout(PATIENCE, store.delete_expired(late, 10)).await;
+    assert_eq!(removed.expect("it does not wait").unwrap(), [free.key]);
     transaction.rollback().await.unwrap();
     assert_eq!(store.delete_expired(late, 10).await.unwrap(), [held.key]);
 }
@@ -227,6 +230,68 @@ async fn a_row_that_cannot_be_read_is_corrupt_and_hurts_no_other() {
         assert!(store.delete(&session.key, now()).await.unwrap());
     }
     assert!(load(&store, &sound.id).await.is_some());
+}
+
+#[tokio::test]
+async fn a_database_of_another_encoding_harms_no_value() {
+    let server = PostgresServer::shared().await;
+    let mut connection = server.connection().await;
+    let create = "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'";
+    raw_sql(create).execute(&mut connection).await.unwrap();
+    let url = server.url();
+    let (server, _) = url.rsplit_once('/').unwrap();
+    let store = open(&format!("{server}/latin")).await;
+    let session = begin(&store).await;
+    add_value(&store, &session.id, "\u{1f980} \u{0} \u{10ffff}").await;
+    let found = load(&store, &session.id).await.unwrap();
+    assert!(found.record.values().contains("\u{1f980} \u{0} \u{10ffff}"));
+}
+
+#[tokio::test]
+async fn a_server_whose_clock_is_far_away_is_warned_of_once() {
+    let url = fresh_url().await;
+    let schema = url.rsplit_once('=').unwrap().1.to_owned();
+    let mut connection = PostgresServer::shared().await.connection().await;
+    for (ahead, warnings) in [("4 seconds", 0), ("1 minute", 1), ("-1 minute", 1)] {
+        // Found before the server's own function of this name.
+        let clock = format!(
+            "CREATE OR REPLACE FUNCTION {schema}.clock_timestamp() RETURNS timestamptz LANGUAGE sql
+             AS $$ SELECT pg_catalog.clock_timestamp() + '{ahead}'::interval $$"
+        );
+        let clock = AssertSqlSafe(clock);
+        raw_sql(clock).execute(&mut connection).await.unwrap();
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::WARN)
+            .with_writer(move || writer.clone())
+            .finish();
+        let listening = tracing::subscriber::set_default(subscriber);
+        open(&format!("{url},pg_catalog")).await;
+        drop(listening);
+        let text = log.text();
+        assert_eq!(text.matches("clocks").count(), warnings, "{ahead}: {text}");
+    }
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[tokio::test]
@@ -323,7 +388,7 @@ async fn a_pool_without_a_free_connection_is_unavailable_before_the_layer_gives_
     let store = PostgresStore::from_pool(pool.clone()).await.unwrap();
     let session = begin(&store).await;
     let taken = pool.acquire().await.unwrap();
-    let answer = tokio::time::timeout(Duration::from_secs(2), store.delete(&session.key, now()));
+    let answer = timeout(Duration::from_secs(2), store.delete(&session.key, now()));
     let error = answer.await.expect("it answers first").unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     drop(taken);
@@ -413,3 +478,5 @@ async fn an_update_that_fails_for_want_of_the_table_is_unavailable() {
     let error = store.save(&session.key, record, session.revision).await;
     assert_eq!(error.unwrap_err().kind(), StoreErrorKind::Unavailable);
 }
+
+const PATIENCE: Duration = Duration::from_secs(10);

@@ -298,6 +298,29 @@ async fn a_file_that_another_writes_to_for_long_is_unavailable_and_can_be_read()
 }
 
 #[tokio::test]
+async fn writers_that_wait_leave_connections_to_readers() {
+    let options = SqliteStore::pool_options().max_connections(3);
+    let pool = fresh_pool(options).await;
+    let store = SqliteStore::from_pool(pool.clone()).await.unwrap();
+    let session = begin(&store).await;
+    let writer = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..10 {
+        let store = store.clone();
+        let mut call =
+            tokio_test::task::spawn(async move { store.delete(&session.key, now()).await });
+        assert!(call.poll().is_pending());
+        waiting.push(call);
+    }
+    for _ in 0..10 {
+        assert!(load(&store, &session.id).await.is_some());
+    }
+    drop(waiting);
+    writer.rollback().await.unwrap();
+    assert!(store.delete(&session.key, now()).await.unwrap());
+}
+
+#[tokio::test]
 async fn calls_that_are_dropped_leave_the_pool_sound() {
     let options = SqliteStore::pool_options().max_connections(2);
     let pool = fresh_pool(options).await;
