@@ -76,6 +76,8 @@
 //! |---|---|
 //! | `axum` | extractors for handlers of axum |
 //! | `file` | `store::FileStore`: one file for each session, in a folder of this machine |
+//! | `postgres` | `PostgresStore` |
+//! | `sqlite` | `SqliteStore`; SQLite is compiled in |
 //! | `testing` | the store contract as functions, a manual clock, stores that fail, a scripted server |
 //!
 //! The stores are listed in [`store`], all limits and their defaults at [`SessionLayer`].

@@ -1,4 +1,8 @@
-//! Run with `cargo run --example server`, or `-- --port 3001 --store file:sessions --inner stateful`.
+//! Run with `cargo run --example server`, or `-- --port 3001 --store memory --inner stateful`.
+//!
+//! With the features `file`, `sqlite`, `postgres` and `redis` it takes `--store file:FOLDER`, `--store sqlite:PATH`,
+//! `--store postgres://USER@HOST/DATABASE` and `--store redis://HOST` too: sessions then survive a restart, and several
+//! servers can share them.
 //!
 //! An MCP server at `http://127.0.0.1:3000/mcp` whose tools remember things: axum outside, rmcp inside, and the
 //! session layer between them. SIGTERM and ctrl-c stop it without cutting anybody off.
@@ -131,8 +135,8 @@ impl Options {
     }
 }
 
-const USAGE: &str =
-    "usage: server [--port N] [--store memory|file:FOLDER] [--inner stateless|stateful]";
+const USAGE: &str = "usage: server [--port N] \
+     [--store memory|file:FOLDER|sqlite:PATH|postgres://..|redis://..] [--inner stateless|stateful]";
 
 /// From the signal on, initialize is answered 503 and all else is served; after this long, streams end.
 const GRACE: Duration = Duration::from_secs(2);

@@ -3,8 +3,10 @@
 //! | store | feature | kept where | shared by instances |
 //! |---|---|---|---|
 //! | [`MemoryStore`] | none | in this process | no |
-//! | [`CachedStore`] | none | in another store, and here for a moment | as that store |
 //! | `FileStore` | `file` | in a folder of this machine | yes, on this machine |
+//! | `PostgresStore` | `postgres` | in a PostgreSQL database | by any number |
+//! | `SqliteStore` | `sqlite` | in an SQLite file | by those of one machine |
+//! | [`CachedStore`] | none | in another store, and here for a moment | as that store |
 //!
 //! A store of your own is six methods; the example `custom_store` has one in 150 lines. The functions of the same names
 //! in `testing::store` (feature `testing`) check each promise against it: `store_contract!` makes a test of each, and
@@ -16,6 +18,8 @@ mod error;
 #[cfg(feature = "file")]
 mod file;
 mod memory;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
 mod tombstones;
 mod watch;
 
@@ -30,7 +34,15 @@ pub use error::{StoreError, StoreErrorKind};
 #[cfg(feature = "file")]
 pub use file::{FileStore, ListedSession, SessionPage};
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use sql::PostgresStore;
+#[cfg(feature = "sqlite")]
+pub use sql::SqliteStore;
 pub use watch::{Revision, Watch, WatchCell, WatchStatus};
+
+/// The library that `PostgresStore` and `SqliteStore` are built on, for pools of your own.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use sqlx;
 
 use crate::session::{
     NewSession, OwnerTag, Principal, SessionId, SessionKey, SessionRecord, Timestamp,

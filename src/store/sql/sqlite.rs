@@ -1,0 +1,263 @@
+//! Sessions in an SQLite file.
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::FromRow;
+use sqlx::query::QueryAs;
+use sqlx::sqlite::{
+    Sqlite, SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool,
+    SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use tokio::sync::Mutex;
+
+use super::contract::{RemovedRow, sql_store};
+use super::failure::{self, Access};
+use super::fetch::fetch;
+use super::row::{self, SessionRow};
+use super::schema::{self, Schema};
+use super::statements;
+use crate::session::{NewSession, SessionId, SessionKey, SessionRecord, Timestamp};
+use crate::store::{
+    Capabilities, EXPIRED_GRACE, Revision, SessionStore, StoreError, StoreErrorKind, Stored,
+};
+
+/// Keeps sessions in an SQLite file, for the instances of one machine.
+///
+/// A clone is another handle to the same sessions. A request of a session costs one statement, which writes at most
+/// once in a touch interval; an update of values costs one more. SQLite itself is compiled in.
+///
+/// # What survives
+///
+/// What was acknowledged survives a process that is killed, and a power cut too if the disk keeps what it says it has
+/// written: SQLite writes ahead to a log (`journal_mode` WAL) and waits for the disk at each commit (`synchronous`
+/// FULL). With a pool of your own that says `synchronous` NORMAL, commits are faster, a killed process still loses
+/// nothing, and a power cut may lose what was written since the last checkpoint: new sessions, values, and deletions, so
+/// that sessions that were ended are there again until they expire.
+///
+/// # What to set up
+///
+/// - A directory on a local disk, not on a network file system, that only the server may read: beside the file there
+///   are two more, `-wal` and `-shm`. A file that the store makes is its owner's alone (mode 0600); one that is there
+///   keeps its mode. Records hold the clients' handshakes and the sessions' values as they are. Session ids and
+///   principals are not in the file, only digests.
+/// - Nothing else: the tables, `mcp_session` and `mcp_session_schema`, are made when the store connects. Several
+///   processes may do so at once, and use the file at the same time; one writes while the others wait, at most 1 s, then
+///   their calls fail as [`StoreErrorKind::Unavailable`].
+/// - Back-ups by SQLite's own means (`VACUUM INTO`, `.backup`), or of all three files of a stopped server.
+///
+/// # Limits
+///
+/// At most 4 connections, each of which is a thread, and 900 ms of waiting for one
+/// ([`SqliteStore::pool_options`]). A deleted session leaves about 100 bytes until its absolute end; if sessions have
+/// none, for ever. A database in memory is refused as [`StoreErrorKind::Unsupported`]: each connection would have
+/// another, and [`MemoryStore`](crate::MemoryStore) does the same with less.
+///
+/// # Examples
+///
+/// ```
+/// use tower_mcp_session::SessionLayer;
+/// use tower_mcp_session::store::SqliteStore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("sessions.db");
+/// let store = SqliteStore::connect(path).await?;
+/// let layer = SessionLayer::new(store);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct SqliteStore {
+    pool: SqlitePool,
+    /// SQLite has one writer at a time; here they wait in line, and hold no connection meanwhile.
+    writer: Arc<Mutex<()>>,
+}
+
+impl SqliteStore {
+    /// Opens the file at `path`, or named by a URL such as `sqlite:sessions.db`; makes it and its tables if they are not
+    /// there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Unsupported`] for a URL that names no file, and for tables of a later version of this crate;
+    /// [`StoreErrorKind::Corrupt`] if the file is no database; [`StoreErrorKind::Unavailable`] if it cannot be opened.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the file and its tables may or may not have been made.
+    pub async fn connect(path: impl AsRef<Path> + Send) -> Result<Self, StoreError> {
+        let options = Self::connect_options(path)?;
+        make_private(options.get_filename())
+            .map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))?;
+        let pool = Self::pool_options().connect_lazy_with(options);
+        Self::from_pool(pool).await
+    }
+
+    /// Keeps sessions in the file of `pool`, and makes the tables if they are not there.
+    ///
+    /// The options of the connections are yours; [`SqliteStore::connect_options`] has those that the promises above
+    /// need.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`SqliteStore::connect`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the tables may or may not have been made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_mcp_session::store::SqliteStore;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("sessions.db");
+    /// let options = SqliteStore::connect_options(path)?;
+    /// let pool = SqliteStore::pool_options().max_connections(2).connect_with(options).await?;
+    /// let store = SqliteStore::from_pool(pool).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn from_pool(pool: SqlitePool) -> Result<Self, StoreError> {
+        let writer = Arc::new(Mutex::new(()));
+        let store = Self { pool, writer };
+        let in_file = store.number(Access::Read, sqlx::query_as(IN_FILE)).await?;
+        if in_file != Some(1) {
+            return Err(in_memory());
+        }
+        schema::prepare(&store.pool, &SCHEMA).await?;
+        Ok(store)
+    }
+
+    /// The options that [`SqliteStore::connect`] uses for the file at `path`, or named by a URL.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Unsupported`] for a URL that cannot be read, or names a database in memory.
+    pub fn connect_options(path: impl AsRef<Path>) -> Result<SqliteConnectOptions, StoreError> {
+        let path = path.as_ref();
+        let options = match path.to_str() {
+            Some(url) if is_in_memory(url) => return Err(in_memory()),
+            Some(url) if url.starts_with(SCHEME) => url.parse().map_err(failure::unsent)?,
+            _ => SqliteConnectOptions::new().filename(path),
+        };
+        Ok(options
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT))
+    }
+
+    /// The options of the pool that [`SqliteStore::connect`] uses: at most 4 connections, and 900 ms of waiting for one.
+    pub fn pool_options() -> SqlitePoolOptions {
+        SqlitePoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+    }
+
+    async fn number(
+        &self,
+        access: Access,
+        query: QueryAs<'_, Sqlite, (i64,), SqliteArguments>,
+    ) -> Result<Option<i64>, StoreError> {
+        Ok(self.rows(access, query).await?.pop().map(|row| row.0))
+    }
+
+    async fn rows<T>(
+        &self,
+        access: Access,
+        query: QueryAs<'_, Sqlite, T, SqliteArguments>,
+    ) -> Result<Vec<T>, StoreError>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let _turn = match access {
+            Access::Write => Some(self.writer.lock().await),
+            Access::Read => None,
+        };
+        fetch(&self.pool, access, query).await
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").finish_non_exhaustive()
+    }
+}
+
+sql_store!(SqliteStore, DELETE_EXPIRED);
+
+fn is_in_memory(url: &str) -> bool {
+    match url.strip_prefix(SCHEME) {
+        Some(rest) => rest.ends_with(MEMORY) || rest.contains("mode=memory"),
+        None => url == MEMORY,
+    }
+}
+
+fn in_memory() -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Unsupported,
+        "a database in memory is of one connection only",
+    )
+}
+
+/// Makes an empty file for its owner alone, if there is none: SQLite would let others read it, and gives the files
+/// beside it the same mode.
+fn make_private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+const DELETE_EXPIRED: &str = "
+    DELETE FROM mcp_session WHERE session_key IN (
+        SELECT session_key FROM mcp_session
+        WHERE CASE WHEN record IS NULL THEN absolute_end ELSE idle_deadline END <= $1
+        LIMIT $2
+    )
+    RETURNING session_key, record IS NOT NULL";
+
+const IN_FILE: &str =
+    "SELECT COUNT(*) FROM pragma_database_list WHERE name = 'main' AND file <> ''";
+
+const SCHEMA: Schema = Schema {
+    is_there: "SELECT COUNT(*) FROM sqlite_master WHERE name = 'mcp_session_schema'",
+    begin: "BEGIN IMMEDIATE",
+    lock: "CREATE TABLE IF NOT EXISTS mcp_session_schema (version INTEGER NOT NULL PRIMARY KEY)",
+    // What a touch changes stands before the record: SQLite leaves the pages of a long one alone.
+    scripts: &["
+        CREATE TABLE mcp_session (
+            session_key BLOB NOT NULL PRIMARY KEY,
+            revision INTEGER NOT NULL,
+            last_activity INTEGER NOT NULL,
+            idle_deadline INTEGER NOT NULL,
+            absolute_end INTEGER NOT NULL,
+            record BLOB
+        ) STRICT;
+        CREATE INDEX mcp_session_end ON mcp_session (
+            (CASE WHEN record IS NULL THEN absolute_end ELSE idle_deadline END)
+        );
+        INSERT INTO mcp_session_schema (version) VALUES (1)"],
+};
+
+const SCHEME: &str = "sqlite:";
+const MEMORY: &str = ":memory:";
+
+const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(900);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);

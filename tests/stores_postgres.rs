@@ -1,0 +1,482 @@
+//! `PostgresStore`: the contract, first connects, what is written, a server that stops, connections that are cut.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests may unwrap as tests do"
+)]
+
+#[path = "support/postgres.rs"]
+mod postgres;
+#[path = "support/stores.rs"]
+mod stores;
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use postgres::{PostgresServer, Stop};
+use stores::{
+    AUDIENCE, HOUR, a_later_handle_sees, add_value, after, begin, load, new_session, now, record,
+    tombstones_go_after_the_absolute_end, two_handles_have_one_winner, two_handles_lose_nothing,
+};
+use tokio::sync::Barrier;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+use tower_mcp_session::store::sqlx::postgres::{PgConnection, PgPool};
+use tower_mcp_session::store::sqlx::{AssertSqlSafe, Connection, query, query_scalar, raw_sql};
+use tower_mcp_session::store::{PostgresStore, StoreError, StoreErrorKind};
+use tower_mcp_session::testing::store_contract;
+use tower_mcp_session::{SessionId, SessionStore};
+
+store_contract!(schema, fresh().await);
+
+/// A store over a schema of its own.
+async fn fresh() -> PostgresStore {
+    open(&PostgresServer::shared().await.fresh_schema().await).await
+}
+
+async fn fresh_url() -> String {
+    PostgresServer::shared().await.fresh_schema().await
+}
+
+async fn open(url: &str) -> PostgresStore {
+    PostgresStore::from_pool(pool(url, 4).await).await.unwrap()
+}
+
+/// A pool of fewer connections than by default: many tests share one server.
+async fn pool(url: &str, connections: u32) -> PgPool {
+    let options = PostgresStore::pool_options().max_connections(connections);
+    options.connect(url).await.unwrap()
+}
+
+#[tokio::test]
+async fn sessions_and_tombstones_are_seen_by_later_handles() {
+    let url = fresh_url().await;
+    let later = async || Arc::new(open(&url).await) as Arc<dyn SessionStore>;
+    let earlier = PostgresStore::connect(&url).await.unwrap();
+    a_later_handle_sees(earlier, later).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_pools_over_one_database_lose_nothing() {
+    let url = fresh_url().await;
+    let handles = [open(&url).await, open(&url).await].map(|store| Arc::new(store) as _);
+    two_handles_lose_nothing(handles).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_pools_over_one_database_have_one_winner_in_a_create_race() {
+    let url = fresh_url().await;
+    let handles = [open(&url).await, open(&url).await].map(|store| Arc::new(store) as _);
+    two_handles_have_one_winner(handles).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_that_connect_for_the_first_time_all_succeed() {
+    for _ in 0..5 {
+        let url = Arc::new(fresh_url().await);
+        let barrier = Arc::new(Barrier::new(8));
+        let mut tasks = JoinSet::new();
+        for _ in 0..8 {
+            let (url, barrier) = (Arc::clone(&url), Arc::clone(&barrier));
+            tasks.spawn(async move {
+                let pool = pool(&url, 1).await;
+                barrier.wait().await;
+                let store = PostgresStore::from_pool(pool).await?;
+                Ok::<_, StoreError>(begin(&store).await)
+            });
+        }
+        let begun = tasks.join_all().await;
+        let store = open(&url).await;
+        for session in begun {
+            let session = session.expect("a first connect succeeds");
+            assert!(load(&store, &session.id).await.is_some());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_create_uses_the_tables_that_are_there() {
+    let url = fresh_url().await;
+    let schema = url.rsplit_once('=').unwrap().1.to_owned();
+    let owner = open(&url).await;
+    let session = begin(&owner).await;
+    let grant = format!(
+        "CREATE ROLE {schema} LOGIN;
+         GRANT USAGE ON SCHEMA {schema} TO {schema};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {schema}"
+    );
+    let mut connection = PostgresServer::shared().await.connection().await;
+    let grant = AssertSqlSafe(grant);
+    raw_sql(grant).execute(&mut connection).await.unwrap();
+
+    let store = open(&url.replace("postgres@", &format!("{schema}@"))).await;
+    add_value(&store, &session.id, "added").await;
+    assert!(store.delete(&session.key, now()).await.unwrap());
+    assert_eq!(store.delete_expired(after(HOUR), 10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn tables_of_a_later_version_are_refused() {
+    let pool = pool(&fresh_url().await, 2).await;
+    PostgresStore::from_pool(pool.clone()).await.unwrap();
+    let later = query("INSERT INTO mcp_session_schema (version) VALUES (1000)");
+    later.execute(&pool).await.unwrap();
+    let error = PostgresStore::from_pool(pool).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unsupported);
+}
+
+#[tokio::test]
+async fn wrong_urls_and_absent_servers_are_told_apart() {
+    for (url, kind) in [
+        (
+            "postgres://127.0.0.1:1/nowhere",
+            StoreErrorKind::Unavailable,
+        ),
+        (
+            "mysql://127.0.0.1/x?sslmode=sideways",
+            StoreErrorKind::Unsupported,
+        ),
+    ] {
+        let error = PostgresStore::connect(url).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{url}");
+    }
+}
+
+#[tokio::test]
+async fn tombstones_go_without_being_counted() {
+    tombstones_go_after_the_absolute_end(&fresh().await).await;
+}
+
+#[tokio::test]
+async fn an_ask_writes_nothing_and_a_touch_with_a_deadline_one_row() {
+    let pool = pool(&fresh_url().await, 2).await;
+    let store = PostgresStore::from_pool(pool.clone()).await.unwrap();
+    let session = begin(&store).await;
+    // Each write of a row gives it the number of another transaction.
+    let row = async || -> String {
+        query_scalar("SELECT xmin::TEXT FROM mcp_session")
+            .fetch_one(&pool)
+            .await
+            .unwrap()
+    };
+    let before = row().await;
+    for _ in 0..5 {
+        let asked = store.touch(&session.key, now(), None).await.unwrap();
+        assert_eq!(asked, Some(session.revision));
+        assert!(load(&store, &session.id).await.is_some());
+    }
+    assert_eq!(row().await, before, "asking wrote something");
+
+    let deadline = Some(after(HOUR * 2));
+    store.touch(&session.key, now(), deadline).await.unwrap();
+    assert_ne!(row().await, before, "a touch wrote nothing");
+}
+
+#[tokio::test]
+async fn clean_up_looks_at_the_index_of_deadlines() {
+    let pool = pool(&fresh_url().await, 1).await;
+    let store = PostgresStore::from_pool(pool.clone()).await.unwrap();
+    begin(&store).await;
+    let mut connection = pool.acquire().await.unwrap();
+    let off = raw_sql("SET enable_seqscan = off");
+    off.execute(&mut *connection).await.unwrap();
+    let plan: Vec<String> = query_scalar(
+        "EXPLAIN SELECT session_key FROM mcp_session
+         WHERE CASE WHEN record IS NULL THEN absolute_end ELSE idle_deadline END <= 1
+         LIMIT 10 FOR UPDATE SKIP LOCKED",
+    )
+    .fetch_all(&mut *connection)
+    .await
+    .unwrap();
+    assert!(plan.concat().contains("mcp_session_end"), "{plan:?}");
+}
+
+#[tokio::test]
+async fn clean_up_does_not_wait_for_a_session_that_another_is_at() {
+    let url = fresh_url().await;
+    let store = open(&url).await;
+    let [held, free] = [begin(&store).await, begin(&store).await];
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    let mut transaction = other.begin().await.unwrap();
+    query("SELECT 1 FROM mcp_session WHERE session_key = $1 FOR UPDATE")
+        .bind(&held.key.as_bytes()[..])
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let late = after(HOUR * 2);
+    let removed = timeout(PATIENCE, store.delete_expired(late, 10)).await;
+    assert_eq!(removed.expect("it does not wait").unwrap(), [free.key]);
+    transaction.rollback().await.unwrap();
+    assert_eq!(store.delete_expired(late, 10).await.unwrap(), [held.key]);
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_corrupt_and_hurts_no_other() {
+    let pool = pool(&fresh_url().await, 2).await;
+    let store = PostgresStore::from_pool(pool.clone()).await.unwrap();
+    let sound = begin(&store).await;
+    for damage in [
+        r"UPDATE mcp_session SET record = '\x00' WHERE session_key = $1",
+        r"UPDATE mcp_session SET record = '{}'::BYTEA WHERE session_key = $1",
+        "UPDATE mcp_session SET revision = 0 WHERE session_key = $1",
+        "UPDATE mcp_session SET last_activity = -1 WHERE session_key = $1",
+    ] {
+        let session = begin(&store).await;
+        let done = query(damage).bind(&session.key.as_bytes()[..]);
+        assert_eq!(done.execute(&pool).await.unwrap().rows_affected(), 1);
+        let error = store.load(AUDIENCE, &session.id, now()).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{damage}");
+        assert!(store.delete(&session.key, now()).await.unwrap());
+    }
+    assert!(load(&store, &sound.id).await.is_some());
+}
+
+#[tokio::test]
+async fn a_database_of_another_encoding_harms_no_value() {
+    let server = PostgresServer::shared().await;
+    let mut connection = server.connection().await;
+    let create = "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'";
+    raw_sql(create).execute(&mut connection).await.unwrap();
+    let url = server.url();
+    let (server, _) = url.rsplit_once('/').unwrap();
+    let store = open(&format!("{server}/latin")).await;
+    let session = begin(&store).await;
+    add_value(&store, &session.id, "\u{1f980} \u{0} \u{10ffff}").await;
+    let found = load(&store, &session.id).await.unwrap();
+    assert!(found.record.values().contains("\u{1f980} \u{0} \u{10ffff}"));
+}
+
+#[tokio::test]
+async fn a_server_whose_clock_is_far_away_is_warned_of_once() {
+    let url = fresh_url().await;
+    let schema = url.rsplit_once('=').unwrap().1.to_owned();
+    let mut connection = PostgresServer::shared().await.connection().await;
+    for (ahead, warnings) in [("4 seconds", 0), ("1 minute", 1), ("-1 minute", 1)] {
+        // Found before the server's own function of this name.
+        let clock = format!(
+            "CREATE OR REPLACE FUNCTION {schema}.clock_timestamp() RETURNS timestamptz LANGUAGE sql
+             AS $$ SELECT pg_catalog.clock_timestamp() + '{ahead}'::interval $$"
+        );
+        let clock = AssertSqlSafe(clock);
+        raw_sql(clock).execute(&mut connection).await.unwrap();
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::WARN)
+            .with_writer(move || writer.clone())
+            .finish();
+        let listening = tracing::subscriber::set_default(subscriber);
+        open(&format!("{url},pg_catalog")).await;
+        drop(listening);
+        let text = log.text();
+        assert_eq!(text.matches("clocks").count(), warnings, "{ahead}: {text}");
+    }
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn only_digests_are_in_the_tables() {
+    let pool = pool(&fresh_url().await, 2).await;
+    let store = PostgresStore::from_pool(pool.clone()).await.unwrap();
+    let session = begin(&store).await;
+    let row: String = query_scalar("SELECT ROW(mcp_session.*)::TEXT FROM mcp_session")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert!(row.contains(&session.key.to_string()));
+    assert!(!row.contains(&session.id.expose()));
+}
+
+/// A store over a table that another connection has locked, and that connection.
+async fn locked_table(connections: u32) -> (PostgresStore, PgConnection) {
+    let url = fresh_url().await;
+    let store = PostgresStore::from_pool(pool(&url, connections).await);
+    let store = store.await.unwrap();
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    let lock = raw_sql("BEGIN; LOCK TABLE mcp_session IN ACCESS EXCLUSIVE MODE");
+    begin(&store).await;
+    lock.execute(&mut other).await.unwrap();
+    (store, other)
+}
+
+/// The server's process of the connection that waits for `other`, once it does.
+async fn waiting_for(other: &mut PgConnection) -> i32 {
+    loop {
+        let found = query_scalar(
+            "SELECT pid FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))",
+        );
+        if let Some(pid) = found.fetch_optional(&mut *other).await.unwrap() {
+            return pid;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_cut_in_mid_command_leaves_writes_unknown_and_reads_unavailable() {
+    type Call = fn(PostgresStore) -> JoinHandle<Result<(), StoreError>>;
+    let create: Call = |store| {
+        tokio::spawn(async move {
+            let id = SessionId::random().unwrap();
+            store.create(&id, new_session("new")).await.map(drop)
+        })
+    };
+    let ask: Call = |store| {
+        tokio::spawn(async move {
+            let id = SessionId::random().unwrap();
+            store.load(AUDIENCE, &id, now()).await.map(drop)
+        })
+    };
+    for (call, kind) in [
+        (create, StoreErrorKind::OutcomeUnknown),
+        (ask, StoreErrorKind::Unavailable),
+    ] {
+        let (store, mut other) = locked_table(2).await;
+        let call = call(store.clone());
+        let pid = waiting_for(&mut other).await;
+        let terminate = query("SELECT pg_terminate_backend($1)").bind(pid);
+        terminate.execute(&mut other).await.unwrap();
+        assert_eq!(call.await.unwrap().unwrap_err().kind(), kind);
+        raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+        let session = begin(&store).await;
+        assert!(load(&store, &session.id).await.is_some());
+    }
+}
+
+#[tokio::test]
+async fn calls_that_are_dropped_leave_the_pool_sound() {
+    let (store, mut other) = locked_table(2).await;
+    for _ in 0..5 {
+        let id = SessionId::random().unwrap();
+        let call = store.create(&id, new_session("dropped"));
+        tokio::select! {
+            _ = call => panic!("the table is locked"),
+            _ = waiting_for(&mut other) => {}
+        }
+    }
+    raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    for _ in 0..10 {
+        let session = begin(&store).await;
+        add_value(&store, &session.id, "added").await;
+        assert!(load(&store, &session.id).await.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_pool_without_a_free_connection_is_unavailable_before_the_layer_gives_up() {
+    let pool = pool(&fresh_url().await, 1).await;
+    let store = PostgresStore::from_pool(pool.clone()).await.unwrap();
+    let session = begin(&store).await;
+    let taken = pool.acquire().await.unwrap();
+    let answer = timeout(Duration::from_secs(2), store.delete(&session.key, now()));
+    let error = answer.await.expect("it answers first").unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    drop(taken);
+    assert!(store.delete(&session.key, now()).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restarted_postgres_loses_nothing_that_was_acknowledged() {
+    for how in [Stop::Fast, Stop::Immediate] {
+        restart_in_the_middle(how).await;
+    }
+}
+
+/// Tasks begin sessions without pause while the server is stopped and started again.
+async fn restart_in_the_middle(how: Stop) {
+    let mut server = PostgresServer::start();
+    let store = PostgresStore::connect(&server.url()).await.unwrap();
+    let deleted = begin(&store).await;
+    assert!(store.delete(&deleted.key, now()).await.unwrap());
+    let (acknowledged, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let mut writers = JoinSet::new();
+    for _ in 0..8 {
+        let (store, acknowledged) = (store.clone(), acknowledged.clone());
+        writers.spawn(async move { begin_until_it_fails(&store, &acknowledged).await });
+    }
+    drop(acknowledged);
+    let mut sessions = Vec::new();
+    while sessions.len() < 50 {
+        sessions.push(seen.recv().await.unwrap());
+    }
+    server.stop(how);
+    for kind in writers.join_all().await {
+        let expected = [StoreErrorKind::Unavailable, StoreErrorKind::OutcomeUnknown];
+        assert!(expected.contains(&kind), "{kind:?}");
+    }
+    while let Some(session) = seen.recv().await {
+        sessions.push(session);
+    }
+    let error = store.load(AUDIENCE, &deleted.id, now()).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+
+    server.start_again();
+    // The same store, at once.
+    for session in &sessions {
+        let found = load(&store, &session.0).await.expect("it was acknowledged");
+        assert_eq!(found.key, session.1);
+    }
+    assert!(load(&store, &deleted.id).await.is_none());
+    begin(&store).await;
+}
+
+type Acknowledged = tokio::sync::mpsc::UnboundedSender<(SessionId, tower_mcp_session::SessionKey)>;
+
+async fn begin_until_it_fails(store: &PostgresStore, done: &Acknowledged) -> StoreErrorKind {
+    loop {
+        let id = SessionId::random().unwrap();
+        match store.create(&id, new_session("begun")).await {
+            Ok(session) => done.send((session.id, session.key)).unwrap(),
+            Err(error) => return error.kind(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn connections_that_a_restart_has_cut_are_not_used_once_they_were_idle() {
+    let mut server = PostgresServer::start();
+    let store = PostgresStore::connect(&server.url()).await.unwrap();
+    let session = begin(&store).await;
+    let last_use = Instant::now();
+    // Only what was idle for a second is tried.
+    while last_use.elapsed() <= Duration::from_millis(1100) {
+        server.restart(Stop::Fast);
+    }
+    let deadline = Some(after(HOUR * 2));
+    let touched = store.touch(&session.key, now(), deadline).await.unwrap();
+    assert_eq!(touched, Some(session.revision));
+}
+
+#[tokio::test]
+async fn an_update_that_fails_for_want_of_the_table_is_unavailable() {
+    let pool = pool(&fresh_url().await, 2).await;
+    let store = PostgresStore::from_pool(pool.clone()).await.unwrap();
+    let session = begin(&store).await;
+    let gone = raw_sql("DROP TABLE mcp_session");
+    gone.execute(&pool).await.unwrap();
+    let record = Arc::new(record("value", "later"));
+    let error = store.save(&session.key, record, session.revision).await;
+    assert_eq!(error.unwrap_err().kind(), StoreErrorKind::Unavailable);
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
