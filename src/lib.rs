@@ -75,6 +75,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `axum` | extractors for handlers of axum |
+//! | `redis` | `RedisStore`, for Redis and Valkey; the `redis` crate it is built from is re-exported |
 //! | `testing` | the store contract as functions, a manual clock, stores that fail, a scripted server |
 //!
 //! The stores are listed in [`store`], all limits and their defaults at [`SessionLayer`].
@@ -129,7 +130,12 @@ pub use session::{
     Principal, RandomSourceError, SessionId, SessionKey, SessionRecord, SessionState, Timestamp,
     Values, ValuesError,
 };
+#[cfg(feature = "redis")]
+pub use store::RedisStore;
 pub use store::{MemoryStore, SessionStore};
+
+#[cfg(feature = "redis")]
+pub use ::redis;
 
 /// The README's code, compiled.
 #[cfg(doctest)]

@@ -3,6 +3,7 @@
 //! | store | feature | kept where | shared by instances |
 //! |---|---|---|---|
 //! | [`MemoryStore`] | none | in this process | no |
+//! | `RedisStore` | `redis` | in Redis or Valkey | yes |
 //!
 //! A store of your own is six methods. The functions of the same names in `testing::store` (feature `testing`) check
 //! each promise against it.
@@ -10,6 +11,8 @@
 mod capabilities;
 mod error;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod tombstones;
 mod watch;
 
@@ -18,6 +21,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
 pub use capabilities::{Capabilities, IdForm};
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
