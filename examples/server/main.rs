@@ -1,10 +1,12 @@
-//! Run with `cargo run --example server`, or `-- --port 3001 --store memory --inner stateful`.
+//! Run with `cargo run --example server`, or `-- --port 3001 --store memory --inner stateful`. With `--features redis`
+//! there is `--store redis://127.0.0.1/`.
 //!
 //! An MCP server at `http://127.0.0.1:3000/mcp` whose tools remember things: axum outside, rmcp inside, and the
 //! session layer between them. SIGTERM and ctrl-c stop it without cutting anybody off.
 
 mod app;
 mod session;
+mod stores;
 mod tools;
 
 use std::env;
@@ -30,7 +32,7 @@ type BoxError = Box<dyn Error + Send + Sync>;
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     log_to_stderr();
-    let options = Options::parse(env::args().skip(1))?;
+    let options = Options::parse(env::args().skip(1)).await?;
     let sessions = sessions(options.store);
     let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
     let stopped = stop_signal()?;
@@ -111,7 +113,7 @@ struct Options {
 }
 
 impl Options {
-    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, BoxError> {
+    async fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, BoxError> {
         let mut options = Self {
             port: 3000,
             store: Arc::new(MemoryStore::new()),
@@ -121,7 +123,7 @@ impl Options {
             let value = arguments.next().ok_or(USAGE)?;
             match (option.as_str(), value.as_str()) {
                 ("--port", port) => options.port = port.parse()?,
-                ("--store", "memory") => options.store = Arc::new(MemoryStore::new()),
+                ("--store", name) => options.store = stores::open(name).await?.ok_or(USAGE)?,
                 ("--inner", "stateless") => options.inner = Inner::Stateless,
                 ("--inner", "stateful") => options.inner = Inner::Stateful,
                 _ => return Err(USAGE.into()),
@@ -131,7 +133,8 @@ impl Options {
     }
 }
 
-const USAGE: &str = "usage: server [--port N] [--store memory] [--inner stateless|stateful]";
+const USAGE: &str =
+    "usage: server [--port N] [--store memory|redis://HOST] [--inner stateless|stateful]";
 
 /// From the signal on, initialize is answered 503 and all else is served; after this long, streams end.
 const GRACE: Duration = Duration::from_secs(2);

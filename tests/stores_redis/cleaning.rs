@@ -1,6 +1,7 @@
 //! Clean-up: what it finds, and what it costs.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use tower_mcp_session::SessionStore;
 use tower_mcp_session::redis::{cmd, pipe};
@@ -26,7 +27,7 @@ async fn a_record_whose_last_use_has_expired_is_gone_and_clean_up_finds_it() {
             .unwrap(),
         None
     );
-    let saved = store.save(&expired.key, expired.record.clone(), expired.revision);
+    let saved = store.save(&expired.key, Arc::clone(&expired.record), expired.revision);
     assert!(saved.await.is_err());
     assert_eq!(
         store.delete_expired(now(), 10).await.unwrap(),

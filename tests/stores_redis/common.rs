@@ -14,26 +14,26 @@ use tower_mcp_session::{
 
 use crate::redis::RedisServer;
 
-pub const HOUR: Duration = Duration::from_secs(60 * 60);
+pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// A prefix that no other test of this process has.
-pub fn prefix() -> String {
+pub(crate) fn prefix() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     format!("test{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A store on the shared server, with a prefix of its own.
-pub async fn fresh() -> RedisStore {
+pub(crate) async fn fresh() -> RedisStore {
     handle(&RedisServer::shared().url(), &prefix()).await
 }
 
-pub async fn handle(url: &str, prefix: &str) -> RedisStore {
+pub(crate) async fn handle(url: &str, prefix: &str) -> RedisStore {
     let store = RedisStore::connect(url).await.unwrap();
     store.with_prefix(prefix)
 }
 
 /// A handle whose tracking has begun.
-pub async fn tracking(url: &str, prefix: &str) -> RedisStore {
+pub(crate) async fn tracking(url: &str, prefix: &str) -> RedisStore {
     let store = handle(url, prefix).await.with_tracking(true);
     let session = begin(&store).await;
     until_current(&store, &session).await;
@@ -41,26 +41,26 @@ pub async fn tracking(url: &str, prefix: &str) -> RedisStore {
     store
 }
 
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     SystemClock.now()
 }
 
-pub fn after(duration: Duration) -> Timestamp {
+pub(crate) fn after(duration: Duration) -> Timestamp {
     now().saturating_add(duration)
 }
 
 /// A session that ends in two hours, or in one without use.
-pub async fn begin(store: &RedisStore) -> Stored {
+pub(crate) async fn begin(store: &RedisStore) -> Stored {
     try_begin(store).await.unwrap()
 }
 
-pub async fn try_begin(store: &RedisStore) -> Result<Stored, StoreError> {
+pub(crate) async fn try_begin(store: &RedisStore) -> Result<Stored, StoreError> {
     let id = SessionId::random().unwrap();
     let new = NewSession::new("/mcp", record("begun"), now(), after(HOUR));
     store.create(&id, new).await
 }
 
-pub fn record(value: &str) -> SessionRecord {
+pub(crate) fn record(value: &str) -> SessionRecord {
     let params = serde_json::value::to_raw_value("params").unwrap();
     let handshake = Arc::new(Handshake::new(params, ProtocolVersion::V2025_11_25));
     let mut values = Values::default();
@@ -68,25 +68,25 @@ pub fn record(value: &str) -> SessionRecord {
     SessionRecord::new(now(), after(2 * HOUR), None, handshake).with_values(values)
 }
 
-pub async fn load(store: &RedisStore, id: &SessionId) -> Option<Stored> {
+pub(crate) async fn load(store: &RedisStore, id: &SessionId) -> Option<Stored> {
     store.load("/mcp", id, now()).await.unwrap()
 }
 
-pub async fn ask(store: &RedisStore, session: &Stored) -> Option<Revision> {
+pub(crate) async fn ask(store: &RedisStore, session: &Stored) -> Option<Revision> {
     store.touch(&session.key, now(), None).await.unwrap()
 }
 
-pub async fn save(store: &RedisStore, session: &Stored, at: Revision) -> Revision {
+pub(crate) async fn save(store: &RedisStore, session: &Stored, at: Revision) -> Revision {
     let saved = store.save(&session.key, Arc::new(record("saved")), at);
     saved.await.unwrap()
 }
 
-pub fn status(session: &Stored) -> WatchStatus {
+pub(crate) fn status(session: &Stored) -> WatchStatus {
     session.watch.as_ref().map(Watch::status).unwrap()
 }
 
 /// Asks until the watch says that the session is current: a change of ours is heard of a little later.
-pub async fn until_current(store: &RedisStore, session: &Stored) -> Revision {
+pub(crate) async fn until_current(store: &RedisStore, session: &Stored) -> Revision {
     let asked = || async {
         let revision = ask(store, session).await?;
         (status(session) == WatchStatus::Current(revision)).then_some(revision)
@@ -95,13 +95,13 @@ pub async fn until_current(store: &RedisStore, session: &Stored) -> Revision {
 }
 
 /// Ends when the watch says `expected`, without asking.
-pub async fn until_says(session: &Stored, expected: WatchStatus) {
+pub(crate) async fn until_says(session: &Stored, expected: WatchStatus) {
     let says = || async { (status(session) == expected).then_some(()) };
     until("the watch changes", says).await;
 }
 
 /// What `look` gives as soon as it gives something.
-pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> F) -> T {
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> F) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = look().await {
@@ -113,13 +113,13 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn()
 }
 
 /// An administrator's connection.
-pub async fn admin(server: &RedisServer) -> MultiplexedConnection {
+pub(crate) async fn admin(server: &RedisServer) -> MultiplexedConnection {
     let client = Client::open(server.url()).unwrap();
     client.get_multiplexed_async_connection().await.unwrap()
 }
 
 /// The answer to a command, given as its words.
-pub async fn tell<T: FromRedisValue>(admin: &mut MultiplexedConnection, words: &str) -> T {
+pub(crate) async fn tell<T: FromRedisValue>(admin: &mut MultiplexedConnection, words: &str) -> T {
     let mut words = words.split(' ');
     let mut command = cmd(words.next().unwrap());
     words.for_each(|word| {
@@ -129,6 +129,6 @@ pub async fn tell<T: FromRedisValue>(admin: &mut MultiplexedConnection, words: &
 }
 
 /// The key of the session's record, or of its last use (`seen`).
-pub fn key_of(prefix: &str, kind: &str, session: &Stored) -> String {
+pub(crate) fn key_of(prefix: &str, kind: &str, session: &Stored) -> String {
     format!("{prefix}:{kind}:{{{}}}", session.key)
 }

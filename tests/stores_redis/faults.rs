@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tower_mcp_session::redis::{Client, cmd};
-use tower_mcp_session::store::{StoreError, StoreErrorKind};
+use tower_mcp_session::store::{StoreError, StoreErrorKind, Stored, WatchStatus};
 use tower_mcp_session::{RedisStore, SessionStore};
 
 use crate::common::{
-    HOUR, admin, after, ask, begin, handle, key_of, load, now, prefix, record, save, tell,
-    try_begin, until,
+    HOUR, admin, after, ask, begin, handle, key_of, load, now, prefix, record, save, status, tell,
+    tracking, try_begin, until, until_current,
 };
 use crate::proxy::Proxy;
 use crate::redis::RedisServer;
@@ -47,7 +47,7 @@ async fn nothing_that_was_acknowledged_is_lost_when_the_server_is_killed() {
 }
 
 /// The sessions that were created and saved with success.
-async fn begin_until_it_fails(store: RedisStore) -> Vec<tower_mcp_session::store::Stored> {
+async fn begin_until_it_fails(store: RedisStore) -> Vec<Stored> {
     let mut done = Vec::new();
     loop {
         let Ok(session) = try_begin(&store).await else {
@@ -90,7 +90,9 @@ async fn while_there_is_no_server_calls_fail_at_once_and_afterwards_they_work() 
 async fn calls_on_a_server_that_hangs_end_in_time_and_work_again_when_it_goes_on() {
     let server = RedisServer::start(&["--save", ""]);
     let store = handle(&server.url(), "mcp").await;
-    let session = begin(&store).await;
+    let mut session = begin(&store).await;
+    // From here on the server knows the script.
+    session.revision = save(&store, &session, session.revision).await;
     server.pause();
     let begun = Instant::now();
     let deadline = Some(after(HOUR));
@@ -230,16 +232,15 @@ fn a_store_outlives_the_runtime_that_it_was_made_in() {
     let runtime = || tokio::runtime::Runtime::new().unwrap();
     let url = RedisServer::shared().url();
     let (store, session) = runtime().block_on(async {
-        let store = crate::common::tracking(&url, &prefix()).await;
+        let store = tracking(&url, &prefix()).await;
         let session = begin(&store).await;
-        crate::common::until_current(&store, &session).await;
+        until_current(&store, &session).await;
         (store, session)
     });
-    let ask_again = tower_mcp_session::store::WatchStatus::Ask;
-    assert_eq!(crate::common::status(&session), ask_again);
+    assert_eq!(status(&session), WatchStatus::Ask);
     runtime().block_on(async {
         assert_eq!(ask(&store, &session).await, Some(session.revision));
-        crate::common::until_current(&store, &session).await;
+        until_current(&store, &session).await;
     });
 }
 
@@ -249,10 +250,10 @@ async fn what_cannot_be_read_is_an_error_and_not_absence() {
     let prefix = prefix();
     let store = handle(&server.url(), &prefix).await;
     let mut admin = admin(server).await;
-    let zeros = "0".repeat(40);
+    let no_revision = format!("R{}{}{{}}", "0".repeat(20), "9".repeat(20));
     for (kind, wrong) in [
         ("record", "garbage".to_owned()),
-        ("record", format!("R{zeros}{{}}")),
+        ("record", no_revision),
         ("seen", "garbage".to_owned()),
     ] {
         let session = begin(&store).await;

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Ends with its runtime.
 #[derive(Clone)]
-pub struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
     state: Arc<Mutex<State>>,
 }
@@ -21,7 +21,7 @@ struct State {
 }
 
 impl Proxy {
-    pub async fn to(port: u16) -> Self {
+    pub(crate) async fn to(port: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let proxy = Self {
             port: listener.local_addr().unwrap().port(),
@@ -39,12 +39,12 @@ impl Proxy {
         proxy
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
     /// The names of the commands that came since this was asked last, apart from the store's own heartbeat.
-    pub fn seen(&self) -> Vec<String> {
+    pub(crate) fn seen(&self) -> Vec<String> {
         let mut seen = std::mem::take(&mut self.state().seen);
         seen.retain(|name| name != "PING");
         seen
@@ -52,12 +52,12 @@ impl Proxy {
 
     /// Cuts the connection once the server has answered the next command of this name, in place of handing the answer
     /// on.
-    pub fn cut_at(&self, name: &str) {
+    pub(crate) fn cut_at(&self, name: &str) {
         self.state().cut_at = Some(name.to_owned());
     }
 
     /// Hands no answer on any more, and closes nothing.
-    pub fn be_silent(&self, silent: bool) {
+    pub(crate) fn be_silent(&self, silent: bool) {
         self.state().silent = silent;
     }
 
@@ -84,7 +84,7 @@ async fn forward(mut client: TcpStream, mut server: TcpStream, state: Arc<Mutex<
                     return;
                 }
                 if cut {
-                    server.read(&mut answered).await.unwrap();
+                    assert_ne!(server.read(&mut answered).await.unwrap(), 0);
                     return;
                 }
             }

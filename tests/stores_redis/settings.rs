@@ -3,10 +3,11 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tower_mcp_session::store::WatchStatus;
 use tower_mcp_session::{RedisStore, SessionStore};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::common::{ask, begin, handle, load, now, prefix, try_begin};
+use crate::common::{admin, ask, begin, handle, load, now, prefix, status, tell, try_begin, until};
 use crate::redis::RedisServer;
 
 // On one thread: the store's own task logs to this test too.
@@ -17,7 +18,7 @@ async fn a_server_that_evicts_is_warned_of_once() {
     let store = handle(&server.url(), "mcp").await.with_tracking(true);
     begin(&store).await;
     server.restart();
-    crate::common::until("it is reached again", || async {
+    until("it is reached again", || async {
         try_begin(&store).await.ok()
     })
     .await;
@@ -35,17 +36,15 @@ async fn a_server_as_it_should_be_is_not_warned_of() {
 #[tokio::test]
 async fn a_user_that_may_not_see_the_settings_or_track_can_keep_sessions() {
     let server = RedisServer::start(&["--save", ""]);
-    let mut admin = crate::common::admin(&server).await;
-    let rights = "ACL SETUSER clerk on >hush ~mcp:* -@all +eval +evalsha +get +getrange +mget +set +del +scan +ping \
-                  +hello +client|setinfo";
-    crate::common::tell::<()>(&mut admin, rights).await;
+    let mut admin = admin(&server).await;
+    let rights = "ACL SETUSER clerk on >hush ~mcp:* -@all +eval +evalsha +get +getrange +mget +set +del +scan +ping";
+    tell::<()>(&mut admin, rights).await;
     let (log, _guard) = log();
     let url = format!("redis://clerk:hush@127.0.0.1:{}/", server.port());
     let store = RedisStore::connect(&url).await.unwrap().with_tracking(true);
     let session = begin(&store).await;
     assert!(load(&store, &session.id).await.is_some());
-    let asks = tower_mcp_session::store::WatchStatus::Ask;
-    assert_eq!(crate::common::status(&session), asks);
+    assert_eq!(status(&session), WatchStatus::Ask);
     assert_eq!(ask(&store, &session).await, Some(session.revision));
     assert!(store.delete(&session.key, now()).await.unwrap());
     store.delete_expired(now(), 10).await.unwrap();
@@ -61,7 +60,7 @@ async fn no_secret_is_in_a_log_or_a_debug_text() {
     let session = begin(&store).await;
     server.kill();
     let fails = || async { try_begin(&store).await.err() };
-    let error = crate::common::until("it fails", fails).await;
+    let error = until("it fails", fails).await;
     let wrong = format!("redis://:wrong-word@127.0.0.1:{}/", server.port());
     server.restart();
     let refused = RedisStore::connect(&wrong).await.unwrap_err();

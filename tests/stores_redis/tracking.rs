@@ -1,13 +1,14 @@
 //! Messages of the server in place of questions.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tower_mcp_session::SessionStore;
-use tower_mcp_session::store::WatchStatus;
+use tower_mcp_session::store::{Revision, StoreErrorKind, Stored, WatchStatus};
+use tower_mcp_session::{RedisStore, SessionStore};
 
 use crate::common::{
-    HOUR, admin, after, ask, begin, handle, load, now, prefix, save, status, tell, tracking,
-    until_current, until_says,
+    HOUR, admin, after, ask, begin, handle, load, now, prefix, record, save, status, tell,
+    tracking, try_begin, until, until_current, until_says,
 };
 use crate::proxy::Proxy;
 use crate::redis::RedisServer;
@@ -136,7 +137,7 @@ async fn a_connection_that_dies_without_a_word_is_found_and_its_watches_ask() {
     // 2.5 s are promised; the machine may be busy.
     assert!(silent.elapsed() < Duration::from_secs(5));
     proxy.be_silent(false);
-    let answer = crate::common::until("the server is reached again", || async {
+    let answer = until("the server is reached again", || async {
         here.touch(&session.key, now(), None).await.ok()
     });
     assert_eq!(answer.await, None);
@@ -183,35 +184,28 @@ async fn no_watch_stays_current_that_should_not_be_when_connections_break_all_th
                     let says = status(&loaded);
                     (says == expected || says == WatchStatus::Ask).then_some(())
                 };
-                crate::common::until("a watch says what is no more", settles).await;
+                until("a watch says what is no more", settles).await;
             }
         }
     }
 }
 
-async fn begin_somehow(store: &tower_mcp_session::RedisStore) -> tower_mcp_session::store::Stored {
+async fn begin_somehow(store: &RedisStore) -> Stored {
     loop {
-        if let Ok(session) = crate::common::try_begin(store).await {
+        if let Ok(session) = try_begin(store).await {
             return session;
         }
     }
 }
 
 /// Saves until it is known to have worked.
-async fn save_somehow(
-    store: &tower_mcp_session::RedisStore,
-    session: &tower_mcp_session::store::Stored,
-    at: tower_mcp_session::store::Revision,
-) -> tower_mcp_session::store::Revision {
-    let record = std::sync::Arc::new(crate::common::record("saved"));
+async fn save_somehow(store: &RedisStore, session: &Stored, at: Revision) -> Revision {
+    let record = Arc::new(record("saved"));
     loop {
-        match store
-            .save(&session.key, std::sync::Arc::clone(&record), at)
-            .await
-        {
+        match store.save(&session.key, Arc::clone(&record), at).await {
             Ok(revision) => return revision,
             // An earlier one had worked.
-            Err(error) if error.kind() == tower_mcp_session::store::StoreErrorKind::Conflict => {
+            Err(error) if error.kind() == StoreErrorKind::Conflict => {
                 return at.next();
             }
             Err(_) => {}

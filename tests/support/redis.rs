@@ -18,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A server. When it is dropped, or the process that has it ends in whatever way, the server ends and its folder goes.
-pub struct RedisServer {
+pub(crate) struct RedisServer {
     port: u16,
     folder: PathBuf,
     options: Vec<String>,
@@ -33,13 +33,13 @@ struct Running {
 
 impl RedisServer {
     /// A server that keeps nothing on disk, shared by all tests of a binary.
-    pub fn shared() -> &'static Self {
+    pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<RedisServer> = OnceLock::new();
         SHARED.get_or_init(|| Self::start(&["--save", ""]))
     }
 
     /// A server that has written down what it acknowledges.
-    pub fn durable() -> Self {
+    pub(crate) fn durable() -> Self {
         Self::start(&[
             "--save",
             "",
@@ -51,7 +51,7 @@ impl RedisServer {
     }
 
     /// A server with these options besides port and folder.
-    pub fn start(options: &[&str]) -> Self {
+    pub(crate) fn start(options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap().keep();
         let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
         // Somebody else may take a free port before the server does.
@@ -70,16 +70,16 @@ impl RedisServer {
         panic!("no Redis server could be started: see redis.log in {folder:?}");
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
     /// Ends the server by SIGKILL, as a crash does; what it has on disk stays.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         if let Some(running) = self.running().take() {
             running.signal("KILL");
             running.end(true);
@@ -87,19 +87,19 @@ impl RedisServer {
     }
 
     /// Starts the server again on the same port and folder.
-    pub fn restart(&self) {
+    pub(crate) fn restart(&self) {
         self.kill();
         let running = Running::start(self.port, &self.folder, &self.options);
         *self.running() = Some(running.expect("the server starts again"));
     }
 
     /// Stops the server in its tracks: it keeps its connections and says nothing.
-    pub fn pause(&self) {
+    pub(crate) fn pause(&self) {
         self.signal("STOP");
     }
 
     /// Lets it go on.
-    pub fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.signal("CONT");
     }
 
@@ -138,7 +138,7 @@ impl Running {
             .spawn()
             .expect("there is a shell");
         let mut pid = String::new();
-        let mut output = BufReader::new(guard.stdout.take()?);
+        let mut output = BufReader::new(guard.stdout.take().expect("it is piped"));
         output.read_line(&mut pid).unwrap();
         let pid = pid.trim().to_owned();
         let running = Self { guard, pid };
@@ -209,7 +209,7 @@ fn answers(port: u16) -> bool {
         stream.write_all(b"PING\r\n")?;
         let mut answer = [0; 5];
         stream.read_exact(&mut answer)?;
-        Ok::<_, std::io::Error>(answer == *b"+PONG")
+        Ok::<_, std::io::Error>(matches!(&answer, b"+PONG" | b"-NOAU"))
     };
     ask().unwrap_or(false)
 }
