@@ -7,11 +7,14 @@
 
 #[path = "../support/redis.rs"]
 mod redis;
+#[path = "../support/sessions.rs"]
+mod sessions;
 
 mod cleaning;
 mod common;
 mod contract;
 mod faults;
+mod layer;
 mod proxy;
 mod settings;
 mod sharing;

@@ -18,6 +18,7 @@ struct State {
     seen: Vec<String>,
     cut_at: Option<String>,
     silent: bool,
+    holds: bool,
 }
 
 impl Proxy {
@@ -61,6 +62,11 @@ impl Proxy {
         self.state().silent = silent;
     }
 
+    /// Keeps back, for good, what comes from the first message on that the server sends unasked.
+    pub(crate) fn hold_messages(&self) {
+        self.state().holds = true;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,13 +96,25 @@ async fn forward(mut client: TcpStream, mut server: TcpStream, state: Arc<Mutex<
             }
             read = server.read(&mut answered) => {
                 let Ok(count @ 1..) = read else { return };
-                let silent = state.lock().unwrap_or_else(PoisonError::into_inner).silent;
-                if !silent && client.write_all(&answered[..count]).await.is_err() {
+                let count = {
+                    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                    let message = find_message(&answered[..count]).filter(|_| state.holds);
+                    let passes = if state.silent { 0 } else { message.unwrap_or(count) };
+                    state.silent |= message.is_some();
+                    passes
+                };
+                if client.write_all(&answered[..count]).await.is_err() {
                     return;
                 }
             }
         }
     }
+}
+
+/// Where the first message begins that says that keys have changed.
+fn find_message(bytes: &[u8]) -> Option<usize> {
+    let begin = b">2\r\n$10\r\ninvalidate";
+    bytes.windows(begin.len()).position(|found| found == begin)
 }
 
 /// Finds the names of commands in what a client sends.

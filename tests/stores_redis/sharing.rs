@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use tower_mcp_session::store::{Revision, StoreErrorKind, WatchStatus};
-use tower_mcp_session::{NewSession, RedisStore, SessionId, SessionRecord, SessionStore};
+use tower_mcp_session::{
+    NewSession, RedisStore, SessionId, SessionRecord, SessionStore, Timestamp,
+};
 
 use crate::common::{
     HOUR, admin, after, ask, begin, fresh, handle, key_of, load, now, prefix, record, save, status,
@@ -168,7 +170,7 @@ async fn keys_hold_digests_in_one_slot_and_end_some_time_after_the_session() {
 }
 
 #[tokio::test]
-async fn a_save_keeps_the_time_to_live_and_a_new_absolute_end_moves_it() {
+async fn the_time_to_live_follows_the_absolute_end_of_the_record_that_is_saved() {
     let server = RedisServer::shared();
     let prefix = prefix();
     let store = handle(&server.url(), &prefix).await;
@@ -185,6 +187,32 @@ async fn a_save_keeps_the_time_to_live_and_a_new_absolute_end_moves_it() {
     longer.await.unwrap();
     let left: u64 = tell(&mut admin, &format!("PTTL {key}")).await;
     assert!((14_300_000..=14_800_000).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn sessions_without_an_end_have_no_time_to_live_and_leave_a_tombstone_for_thirty_days() {
+    let server = RedisServer::shared();
+    let prefix = prefix();
+    let store = handle(&server.url(), &prefix).await;
+    let never = Timestamp::NEVER;
+    let handshake = Arc::clone(record("endless").handshake());
+    let endless = SessionRecord::new(now(), never, None, handshake);
+    let new = NewSession::new("/mcp", endless.clone(), now(), never);
+    let id = SessionId::random().unwrap();
+    let session = store.create(&id, new).await.unwrap();
+    store.touch(&session.key, now(), Some(never)).await.unwrap();
+    let saved = store.save(&session.key, Arc::new(endless), session.revision);
+    saved.await.unwrap();
+    let mut admin = admin(server).await;
+    for kind in ["record", "seen"] {
+        let key = key_of(&prefix, kind, &session);
+        let left: i64 = tell(&mut admin, &format!("PTTL {key}")).await;
+        assert_eq!(left, -1, "{kind}");
+    }
+    assert!(store.delete(&session.key, now()).await.unwrap());
+    let key = key_of(&prefix, "record", &session);
+    let left: u64 = tell(&mut admin, &format!("TTL {key}")).await;
+    assert!((29 * 86_400..=30 * 86_400).contains(&left), "{left}");
 }
 
 #[tokio::test]

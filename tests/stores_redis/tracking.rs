@@ -71,20 +71,55 @@ async fn neither_a_touch_nor_a_question_of_anybody_changes_a_watch() {
 }
 
 #[tokio::test]
-async fn what_this_handle_changed_is_not_current_when_the_call_returns() {
-    let store = tracking(&RedisServer::shared().url(), &prefix()).await;
-    let mut revision = begin(&store).await.revision;
-    let session = begin(&store).await;
-    for _ in 0..50 {
+async fn what_this_handle_changed_is_not_current_when_the_call_returns_whatever_the_server_says() {
+    let server = RedisServer::shared();
+    for deletes in [false, true] {
+        let proxy = Proxy::to(server.port()).await;
+        let store = tracking(&proxy.url(), &prefix()).await;
+        let session = begin(&store).await;
         until_current(&store, &session).await;
-        let old = WatchStatus::Current(revision);
-        assert_eq!(status(&session), old);
-        revision = save(&store, &session, revision).await;
-        assert_ne!(status(&session), old);
+        // The answer arrives, and the server's own message does not.
+        proxy.hold_messages();
+        if deletes {
+            store.delete(&session.key, now()).await.unwrap();
+            assert_eq!(status(&session), WatchStatus::Gone);
+        } else {
+            save(&store, &session, session.revision).await;
+            assert_eq!(status(&session), WatchStatus::Ask);
+        }
     }
+}
+
+#[tokio::test]
+async fn when_everything_is_flushed_every_watch_asks() {
+    let server = RedisServer::start(&["--save", ""]);
+    let store = tracking(&server.url(), "mcp").await;
+    let session = begin(&store).await;
     until_current(&store, &session).await;
-    store.delete(&session.key, now()).await.unwrap();
-    assert_eq!(status(&session), WatchStatus::Gone);
+    let mut admin = admin(&server).await;
+    tell::<()>(&mut admin, "FLUSHALL").await;
+    until_says(&session, WatchStatus::Ask).await;
+    assert_eq!(ask(&store, &session).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_server_is_gone_every_watch_asks_at_once() {
+    let server = RedisServer::durable();
+    let store = tracking(&server.url(), "mcp").await;
+    let session = begin(&store).await;
+    until_current(&store, &session).await;
+    server.kill();
+    let killed = Instant::now();
+    until_says(&session, WatchStatus::Ask).await;
+    assert!(killed.elapsed() < Duration::from_millis(500));
+    let error = store.touch(&session.key, now(), None).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    server.restart();
+    let answer = until("the server is reached again", || async {
+        store.touch(&session.key, now(), None).await.ok()
+    });
+    assert_eq!(answer.await, Some(session.revision));
+    until_current(&store, &session).await;
 }
 
 #[tokio::test]
