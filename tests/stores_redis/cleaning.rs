@@ -50,6 +50,28 @@ async fn clean_up_leaves_tombstones() {
 }
 
 #[tokio::test]
+async fn keys_of_another_kind_do_not_stop_clean_up() {
+    let server = RedisServer::shared();
+    let prefix = prefix();
+    let store = handle(&server.url(), &prefix).await;
+    let [one, other, expired] = [
+        begin(&store).await,
+        begin(&store).await,
+        begin(&store).await,
+    ];
+    let mut admin = admin(server).await;
+    for key in [
+        key_of(&prefix, "seen", &one),
+        key_of(&prefix, "record", &other),
+    ] {
+        tell::<()>(&mut admin, &format!("DEL {key}")).await;
+        tell::<()>(&mut admin, &format!("LPUSH {key} 1")).await;
+    }
+    let removed = store.delete_expired(after(3 * HOUR), 10).await.unwrap();
+    assert_eq!(removed, [expired.key]);
+}
+
+#[tokio::test]
 async fn one_clean_up_looks_at_a_part_of_a_large_database_and_the_next_goes_on_there() {
     let server = RedisServer::start(&["--save", ""]);
     let proxy = Proxy::to(server.port()).await;

@@ -185,7 +185,7 @@ async fn no_watch_stays_current_that_should_not_be_when_connections_break_all_th
     let here = tracking(&server.url(), "mcp").await;
     let elsewhere = handle(&server.url(), "mcp").await;
     let mut admin = admin(&server).await;
-    for round in 0..60 {
+    for round in 0..30 {
         let session = begin_somehow(&elsewhere).await;
         let asking: Vec<_> = (0..4)
             .map(|_| {

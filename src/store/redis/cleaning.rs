@@ -9,15 +9,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ::redis::{Cmd, Pipeline, cmd};
+use ::redis::{Cmd, Pipeline, RedisResult, cmd};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::errors::Effect;
+use super::errors::{self, Effect};
 use super::form::{self, Names};
 use super::link::{Link, Request};
 use super::scripts::REMOVE;
 use crate::session::{SessionKey, Timestamp};
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreErrorKind};
 
 /// Where the next call goes on.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ impl Cleaner {
 async fn over(
     link: &Arc<Link>,
     names: &Names,
-    mut sessions: Vec<SessionKey>,
+    sessions: Vec<SessionKey>,
     due: Timestamp,
 ) -> Result<Vec<SessionKey>, StoreError> {
     if sessions.is_empty() {
@@ -72,16 +72,25 @@ async fn over(
     for key in &sessions {
         pipeline.add_command(Cmd::get(names.keys(key).last_use));
     }
-    let last_uses: Vec<Option<Vec<u8>>> = link
+    pipeline.ignore_errors();
+    let last_uses: Vec<RedisResult<Option<Vec<u8>>>> = link
         .call(Request::Pipeline(&pipeline), Effect::None)
         .await?;
-    let mut last_uses = last_uses.into_iter();
-    sessions.retain(|_| match last_uses.next().flatten() {
-        // What cannot be read is not taken for expired.
-        Some(text) => form::read_last_use(&text).is_ok_and(|(_, deadline)| due >= deadline),
-        None => true,
-    });
-    Ok(sessions)
+    let mut over = Vec::new();
+    for (key, last_use) in sessions.into_iter().zip(last_uses) {
+        let last_use = last_use.map_err(|error| errors::of_command(error, Effect::None));
+        let is_over = match last_use.map(|text| text.as_deref().map(form::read_last_use)) {
+            Ok(None) => true,
+            Ok(Some(read)) => read.is_ok_and(|(_, deadline)| due >= deadline),
+            // What cannot be read is not taken for expired, and does not keep the rest from being cleaned up.
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => false,
+            Err(error) => return Err(error),
+        };
+        if is_over {
+            over.push(key);
+        }
+    }
+    Ok(over)
 }
 
 /// Removes those of `sessions` that are over, whatever others do meanwhile.
@@ -94,8 +103,14 @@ async fn remove(
 ) -> Result<Vec<SessionKey>, StoreError> {
     let calls = sessions.into_iter().take(limit).map(async |key| {
         let call = REMOVE.call(names.keys(&key), [form::time(due)]);
-        let removed: bool = link.call(Request::Script(&call), Effect::Once).await?;
-        Ok(removed.then_some(key))
+        match link
+            .call::<bool>(Request::Script(&call), Effect::Once)
+            .await
+        {
+            Ok(removed) => Ok(removed.then_some(key)),
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => Ok(None),
+            Err(error) => Err(error),
+        }
     });
     let removed = stream::iter(calls).buffer_unordered(AT_ONCE);
     removed

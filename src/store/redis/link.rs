@@ -284,13 +284,17 @@ async fn keep(keeper: Keeper) {
         let attempt = timeout(CONNECT_TIMEOUT, link.connect()).await;
         match attempt.unwrap_or_else(|_| Err(timed_out())) {
             Ok(number) => {
-                failures = 0;
                 let state = link.state.subscribe();
                 drop(link);
-                lost(&keeper.0, number, state).await;
+                // One that was lost at once is a failure too: a server may take connections and drop them.
+                failures = if lost(&keeper.0, number, state).await {
+                    0
+                } else {
+                    1
+                };
             }
             Err(error) => {
-                if failures == 0 {
+                if !matches!(link.state.borrow().phase, Phase::Down(_)) {
                     // Nothing of the error: it may name the server.
                     warn!(kind = ?error.kind(), "Redis cannot be reached");
                 }
@@ -299,29 +303,35 @@ async fn keep(keeper: Keeper) {
                     .send_modify(|state| state.phase = Phase::Down(error));
                 drop(link);
                 failures += 1;
-                sleep(pause(failures)).await;
             }
+        }
+        if failures > 0 {
+            sleep(pause(failures)).await;
         }
     }
 }
 
-/// Ends when the connection of this number is lost. A silent one is found by asking.
-async fn lost(link: &Weak<Link>, number: u64, mut state: watch::Receiver<State>) {
+/// Ends when the connection of this number is lost; says whether it lived for a heartbeat. A silent one is found by
+/// asking.
+async fn lost(link: &Weak<Link>, number: u64, mut state: watch::Receiver<State>) -> bool {
+    let mut lived = false;
     let is_lost = |state: &State| state.lost >= number;
     // An error says that the store has gone.
     while timeout(HEARTBEAT, state.wait_for(is_lost)).await.is_err() {
         let connected = match &state.borrow().phase {
             Phase::Up(connected) if connected.number == number => connected.clone(),
-            _ => return,
+            _ => return lived,
         };
         let mut connection = connected.connection;
         let ping: RedisResult<()> = ::redis::cmd("PING").query_async(&mut connection).await;
+        lived |= ping.is_ok();
         if ping.is_err()
             && let Some(link) = link.upgrade()
         {
             link.lose(number);
         }
     }
+    lived
 }
 
 /// Until the next attempt: longer each time, and a little apart from other instances.
