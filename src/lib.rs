@@ -76,8 +76,9 @@
 //! |---|---|
 //! | `axum` | extractors for handlers of axum |
 //! | `file` | `store::FileStore`: one file for each session, in a folder of this machine |
-//! | `postgres` | `PostgresStore` |
-//! | `sqlite` | `SqliteStore`; SQLite is compiled in |
+//! | `postgres` | `store::PostgresStore`, for PostgreSQL |
+//! | `sqlite` | `store::SqliteStore`; SQLite is compiled in |
+//! | `redis` | `store::RedisStore`, for Redis and Valkey; the `redis` crate it is built from is re-exported |
 //! | `testing` | the store contract as functions, a manual clock, stores that fail, a scripted server |
 //!
 //! The stores are listed in [`store`], all limits and their defaults at [`SessionLayer`].
@@ -132,7 +133,12 @@ pub use session::{
     Principal, RandomSourceError, SessionId, SessionKey, SessionRecord, SessionState, Timestamp,
     Values, ValuesError,
 };
+#[cfg(feature = "redis")]
+pub use store::RedisStore;
 pub use store::{MemoryStore, SessionStore};
+
+#[cfg(feature = "redis")]
+pub use ::redis;
 
 /// The README's code, compiled.
 #[cfg(doctest)]

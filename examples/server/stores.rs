@@ -66,7 +66,12 @@ async fn redis(_: &str) -> Opened {
     lacks("redis")
 }
 
-#[cfg(not(all(feature = "file", feature = "sqlite", feature = "postgres", feature = "redis")))]
+#[cfg(not(all(
+    feature = "file",
+    feature = "sqlite",
+    feature = "postgres",
+    feature = "redis"
+)))]
 fn lacks(feature: &str) -> Opened {
     let run = format!("cargo run --example server --features {feature}");
     Err(format!("this server was built without that store; {run} has it").into())

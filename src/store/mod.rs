@@ -6,6 +6,7 @@
 //! | `FileStore` | `file` | in a folder of this machine | yes, on this machine |
 //! | `PostgresStore` | `postgres` | in a PostgreSQL database | by any number |
 //! | `SqliteStore` | `sqlite` | in an SQLite file | by those of one machine |
+//! | `RedisStore` | `redis` | in Redis or Valkey | by any number |
 //! | [`CachedStore`] | none | in another store, and here for a moment | as that store |
 //!
 //! A store of your own is six methods; the example `custom_store` has one in 150 lines. The functions of the same names
@@ -18,6 +19,8 @@ mod error;
 #[cfg(feature = "file")]
 mod file;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
 mod tombstones;
@@ -28,6 +31,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
 pub use cached::CachedStore;
 pub use capabilities::{Capabilities, IdForm};
 pub use error::{StoreError, StoreErrorKind};

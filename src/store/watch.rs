@@ -110,6 +110,11 @@ impl WatchCell {
         self.0.status()
     }
 
+    /// Whether somebody holds a reading end. Without one a store may forget the cell: nobody can tell.
+    pub fn is_watched(&self) -> bool {
+        Arc::strong_count(&self.0.0) > 1
+    }
+
     /// Says that `revision` is current.
     pub fn set_current(&self, revision: Revision) {
         self.set(revision.0);

@@ -1,0 +1,246 @@
+//! How sessions are written: the names of their keys, and the texts under them.
+
+use std::sync::Arc;
+
+use crate::session::{SessionKey, SessionRecord, Timestamp};
+use crate::store::{Revision, StoreError, StoreErrorKind};
+
+/// The names under which one store keeps its sessions.
+///
+/// The record and the last use of a session differ in the beginning, so that only records can be tracked, and share
+/// the part in braces, by which a cluster chooses the slot.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    record: Arc<str>,
+    last_use: Arc<str>,
+}
+
+/// The two keys of a session.
+pub(super) struct Keys {
+    pub(super) record: String,
+    pub(super) last_use: String,
+}
+
+impl Names {
+    pub(super) fn new(prefix: &str) -> Self {
+        // Braces of a prefix would choose the slot in place of the digest.
+        let prefix = prefix
+            .replace('%', "%25")
+            .replace('{', "%7B")
+            .replace('}', "%7D");
+        Self {
+            record: format!("{prefix}:record:{{").into(),
+            last_use: format!("{prefix}{LAST_USE}").into(),
+        }
+    }
+
+    pub(super) fn keys(&self, key: &SessionKey) -> Keys {
+        Keys {
+            record: format!("{}{key}}}", self.record),
+            last_use: format!("{}{key}}}", self.last_use),
+        }
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        self.last_use.strip_suffix(LAST_USE).unwrap_or_default()
+    }
+
+    /// What the keys of all records begin with.
+    pub(super) fn records(&self) -> &str {
+        &self.record
+    }
+
+    /// A pattern for SCAN that matches the keys of all records.
+    pub(super) fn pattern(&self) -> String {
+        let mut pattern = String::with_capacity(self.record.len() + 8);
+        for character in self.record.chars() {
+            if matches!(character, '*' | '?' | '[' | ']' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(character);
+        }
+        pattern.push_str("*}");
+        pattern
+    }
+
+    /// The session whose record has this key; `None` if it is none of this store's.
+    pub(super) fn session(&self, record: &[u8]) -> Option<SessionKey> {
+        let digest = record
+            .strip_prefix(self.record.as_bytes())?
+            .strip_suffix(b"}")?;
+        if digest.len() != 64 {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (byte, digits) in bytes.iter_mut().zip(digest.chunks_exact(2)) {
+            let digits = str::from_utf8(digits).ok()?;
+            *byte = u8::from_str_radix(digits, 16).ok()?;
+        }
+        Some(SessionKey::from(bytes))
+    }
+}
+
+/// A time as 20 digits, in which it is read and compared exactly.
+pub(super) fn time(time: Timestamp) -> Vec<u8> {
+    digits(time.as_millis())
+}
+
+pub(super) fn revision(revision: Revision) -> Vec<u8> {
+    digits(revision.number())
+}
+
+pub(super) fn parse_revision(text: &[u8]) -> Option<Revision> {
+    Revision::from_number(number(text)?)
+}
+
+/// What stands under the key of a record.
+///
+/// # Errors
+///
+/// [`StoreErrorKind::Corrupt`], which does not happen: a record is JSON.
+pub(super) fn write_record(record: &SessionRecord, at: Revision) -> Result<Vec<u8>, StoreError> {
+    let mut text = vec![b'R'];
+    text.extend(revision(at));
+    text.extend(time(record.absolute_end()));
+    serde_json::to_writer(&mut text, record).map_err(corrupt)?;
+    Ok(text)
+}
+
+/// The record and its revision; `None` for a tombstone.
+///
+/// # Errors
+///
+/// [`StoreErrorKind::Corrupt`] if it is neither.
+pub(super) fn read_record(text: &[u8]) -> Result<Option<(SessionRecord, Revision)>, StoreError> {
+    if text.first() == Some(&b'T') {
+        return Ok(None);
+    }
+    let (head, json) = text.split_at_checked(HEAD).ok_or(StoreErrorKind::Corrupt)?;
+    let revision = head
+        .strip_prefix(b"R")
+        .and_then(|head| parse_revision(&head[..DIGITS]))
+        .ok_or(StoreErrorKind::Corrupt)?;
+    Ok(Some((
+        serde_json::from_slice(json).map_err(corrupt)?,
+        revision,
+    )))
+}
+
+/// When a session was used last, and when it ends for want of use.
+pub(super) fn write_last_use(activity: Timestamp, idle_deadline: Timestamp) -> Vec<u8> {
+    let mut text = time(activity);
+    text.extend(time(idle_deadline));
+    text
+}
+
+/// # Errors
+///
+/// [`StoreErrorKind::Corrupt`] if it is not what [`write_last_use`] writes.
+pub(super) fn read_last_use(text: &[u8]) -> Result<(Timestamp, Timestamp), StoreError> {
+    let times = text.split_at_checked(DIGITS);
+    times
+        .and_then(|(activity, deadline)| Some((number(activity)?, number(deadline)?)))
+        .map(|(activity, deadline)| {
+            (
+                Timestamp::from_millis(activity),
+                Timestamp::from_millis(deadline),
+            )
+        })
+        .ok_or_else(|| StoreErrorKind::Corrupt.into())
+}
+
+fn digits(number: u64) -> Vec<u8> {
+    format!("{number:020}").into_bytes()
+}
+
+fn number(text: &[u8]) -> Option<u64> {
+    if text.len() != DIGITS || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    str::from_utf8(text).ok()?.parse().ok()
+}
+
+fn corrupt(error: serde_json::Error) -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt, error)
+}
+
+const LAST_USE: &str = ":seen:{";
+
+const DIGITS: usize = 20;
+
+/// Before the JSON of a record: a letter, the revision, the absolute end.
+const HEAD: usize = 1 + 2 * DIGITS;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back_to_their_session() {
+        let key = SessionKey::from([0xa7; 32]);
+        for prefix in ["mcp", "", "a:record:{", "{tag}", "100%", "x*[y]?\\"] {
+            let names = Names::new(prefix);
+            let keys = names.keys(&key);
+            assert_eq!(names.session(keys.record.as_bytes()), Some(key));
+            assert_eq!(names.session(keys.last_use.as_bytes()), None);
+            assert_eq!(names.session(format!("x{}", keys.record).as_bytes()), None);
+            assert_eq!(names.session(format!("{}x", keys.record).as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn all_keys_of_a_session_have_its_digest_as_their_hash_tag() {
+        let key = SessionKey::from([1; 32]);
+        for prefix in ["mcp", "{}", "a{b", "}{", "{tag}"] {
+            let keys = Names::new(prefix).keys(&key);
+            for name in [keys.record, keys.last_use] {
+                let tag = name.split_once('{').unwrap().1.split_once('}').unwrap().0;
+                assert_eq!(tag, key.to_string(), "{prefix}");
+            }
+        }
+    }
+
+    #[test]
+    fn prefixes_that_differ_have_keys_that_differ() {
+        let key = SessionKey::from([1; 32]);
+        let prefixes = ["{", "%7B", "%257B", "a", "a:record:"];
+        let names = prefixes.map(|prefix| Names::new(prefix).keys(&key).record);
+        for (at, name) in names.iter().enumerate() {
+            assert!(!names[at + 1..].contains(name), "{}", prefixes[at]);
+        }
+    }
+
+    #[test]
+    fn a_pattern_takes_the_prefix_literally() {
+        let pattern = Names::new("a*b[c]").pattern();
+        assert_eq!(pattern, "a\\*b\\[c\\]:record:{*}");
+    }
+
+    #[test]
+    fn times_survive_to_the_last_bit() {
+        for millis in [0, 1, (1 << 53) + 1, u64::MAX] {
+            let at = Timestamp::from_millis(millis);
+            let text = write_last_use(at, Timestamp::NEVER);
+            assert_eq!(read_last_use(&text).unwrap(), (at, Timestamp::NEVER));
+        }
+        for wrong in [&b""[..], b"1", &[b'9'; 40], &[b' '; 40], &[0xff; 40]] {
+            assert_eq!(
+                read_last_use(wrong).unwrap_err().kind(),
+                StoreErrorKind::Corrupt
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_is_corrupt() {
+        let zeros = [b'0'; 40];
+        let no_revision = [b"R", &zeros[..], b"{}"].concat();
+        for wrong in [&b""[..], b"R", b"X", &no_revision, &[0xff; 60]] {
+            assert_eq!(
+                read_record(wrong).unwrap_err().kind(),
+                StoreErrorKind::Corrupt
+            );
+        }
+        assert!(read_record(b"T00000000000000000001").unwrap().is_none());
+    }
+}

@@ -1,0 +1,21 @@
+//! `RedisStore`, on servers that the tests start themselves.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests may unwrap as tests do"
+)]
+
+#[path = "../support/redis.rs"]
+mod redis;
+#[path = "../support/sessions.rs"]
+mod sessions;
+
+mod cleaning;
+mod common;
+mod contract;
+mod faults;
+mod layer;
+mod proxy;
+mod settings;
+mod sharing;
+mod tracking;

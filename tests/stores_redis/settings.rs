@@ -1,0 +1,129 @@
+//! What an operator is warned of, and what no log shows.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tower_mcp_session::store::WatchStatus;
+use tower_mcp_session::{RedisStore, SessionStore};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::common::{admin, ask, begin, handle, load, now, prefix, status, tell, try_begin, until};
+use crate::redis::RedisServer;
+
+// On one thread: the store's own task logs to this test too.
+#[tokio::test]
+async fn a_server_that_evicts_is_warned_of_once() {
+    let (log, _guard) = log();
+    let server = RedisServer::start(&["--save", "", "--maxmemory-policy", "allkeys-lru"]);
+    let store = handle(&server.url(), "mcp").await.with_tracking(true);
+    begin(&store).await;
+    server.restart();
+    until("it is reached again", || async {
+        try_begin(&store).await.ok()
+    })
+    .await;
+    assert_eq!(log.count("noeviction"), 1, "{}", log.text());
+}
+
+#[tokio::test]
+async fn a_server_as_it_should_be_is_not_warned_of() {
+    let (log, _guard) = log();
+    let store = handle(&RedisServer::shared().url(), &prefix()).await;
+    begin(&store).await;
+    assert_eq!(log.count("WARN"), 0, "{}", log.text());
+}
+
+#[tokio::test]
+async fn a_user_that_may_not_see_the_settings_or_track_can_keep_sessions() {
+    let server = RedisServer::start(&["--save", ""]);
+    let mut admin = admin(&server).await;
+    let rights = "ACL SETUSER clerk on >hush ~mcp:* -@all +eval +evalsha +get +getrange +mget +set +del +scan +ping";
+    tell::<()>(&mut admin, rights).await;
+    let (log, _guard) = log();
+    let url = format!("redis://clerk:hush@127.0.0.1:{}/", server.port());
+    let store = RedisStore::connect(&url).await.unwrap().with_tracking(true);
+    let session = begin(&store).await;
+    assert!(load(&store, &session.id).await.is_some());
+    assert_eq!(status(&session), WatchStatus::Ask);
+    assert_eq!(ask(&store, &session).await, Some(session.revision));
+    assert!(store.delete(&session.key, now()).await.unwrap());
+    store.delete_expired(now(), 10).await.unwrap();
+    assert_eq!(log.count("CLIENT TRACKING"), 1, "{}", log.text());
+}
+
+#[tokio::test]
+async fn no_secret_is_in_a_log_or_a_debug_text() {
+    let server = RedisServer::start(&["--save", "", "--requirepass", "hush"]);
+    let (log, _guard) = log();
+    let url = format!("redis://:hush@127.0.0.1:{}/", server.port());
+    let store = RedisStore::connect(&url).await.unwrap().with_tracking(true);
+    let session = begin(&store).await;
+    server.kill();
+    let fails = || async { try_begin(&store).await.err() };
+    let error = until("it fails", fails).await;
+    let wrong = format!("redis://:wrong-word@127.0.0.1:{}/", server.port());
+    server.restart();
+    let refused = RedisStore::connect(&wrong).await.unwrap_err();
+    let shown = format!(
+        "{} {store:?} {error} {error:?} {refused} {refused:?}",
+        log.text()
+    );
+    assert!(log.count("cannot be reached") >= 1, "{shown}");
+    let id = session.id.expose();
+    let key = session.key.to_string();
+    let port = server.port().to_string();
+    for secret in ["hush", "wrong-word", "127.0.0.1", &id, &key, &port] {
+        assert!(!shown.contains(secret), "{secret}: {shown}");
+    }
+}
+
+#[test]
+fn handles_are_what_a_layer_needs() {
+    fn ok<T: Clone + Send + Sync + SessionStore>() {}
+    ok::<RedisStore>();
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn count(&self, what: &str) -> usize {
+        self.text().matches(what).count()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        log.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// All that is logged on this thread until the guard is dropped.
+fn log() -> (Log, tracing::subscriber::DefaultGuard) {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    (log, tracing::subscriber::set_default(subscriber))
+}
