@@ -302,10 +302,10 @@ async fn a_store_that_is_not_built_in_is_an_error_that_names_its_feature() {
 async fn sessions_in_files_outlive_a_server_that_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let store = format!("file:{}", folder.path().display());
-    let mut killed = Server::start(&store, "stateless").await;
+    let killed = Server::start(&store, "stateless").await;
     let begun = killed.client().begin().await;
     assert_eq!(begun.call("counter", json!({})).await, "1");
-    killed.process.kill().await.unwrap();
+    killed.kill().await;
     let session_at = |server: &Server| {
         let client = server.client().with("mcp-session-id", begun.id());
         client.with("mcp-protocol-version", "2025-11-25")
