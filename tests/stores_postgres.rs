@@ -19,7 +19,9 @@ use stores::{
     AUDIENCE, HOUR, a_later_handle_sees, add_value, after, begin, load, new_session, now, record,
     tombstones_go_after_the_absolute_end, two_handles_have_one_winner, two_handles_lose_nothing,
 };
-use tokio::sync::Barrier;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Barrier, broadcast};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tower_mcp_session::store::sqlx::postgres::{PgConnection, PgPool};
@@ -364,9 +366,9 @@ async fn a_connection_cut_in_mid_command_leaves_writes_unknown_and_reads_unavail
 }
 
 #[tokio::test]
-async fn calls_that_are_dropped_leave_the_pool_sound() {
+async fn calls_that_are_dropped_leave_the_pool_sound_and_open_no_connections() {
     let (store, mut other) = locked_table(2).await;
-    for _ in 0..5 {
+    for _ in 0..2 {
         let id = SessionId::random().unwrap();
         let call = store.create(&id, new_session("dropped"));
         tokio::select! {
@@ -374,12 +376,60 @@ async fn calls_that_are_dropped_leave_the_pool_sound() {
             _ = waiting_for(&mut other) => {}
         }
     }
+    let unknown = SessionId::random().unwrap();
+    let error = store.load(AUDIENCE, &unknown, now());
+    assert_eq!(error.await.unwrap_err().kind(), StoreErrorKind::Unavailable);
     raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     for _ in 0..10 {
         let session = begin(&store).await;
         add_value(&store, &session.id, "added").await;
         assert!(load(&store, &session.id).await.is_some());
     }
+}
+
+#[tokio::test]
+async fn a_pool_whose_connections_have_gone_silent_gets_others() {
+    let url = fresh_url().await;
+    let (proxy, silence) = proxy_of(&url).await;
+    let pool = pool(&proxy, 1).await;
+    let store = PostgresStore::from_pool(pool.clone()).await.unwrap();
+    let session = begin(&store).await;
+    while pool.num_idle() == 0 {
+        tokio::task::yield_now().await;
+    }
+    silence.send(()).unwrap();
+    let call = timeout(
+        Duration::from_millis(100),
+        store.delete(&session.key, now()),
+    );
+    assert!(call.await.is_err(), "no answer comes");
+    let answers = async { while store.load(AUDIENCE, &session.id, now()).await.is_err() {} };
+    timeout(PATIENCE, answers).await.expect("it recovers");
+}
+
+/// The same URL through a proxy, of which all connections fall silent, without being closed, when that is sent.
+async fn proxy_of(url: &str) -> (String, broadcast::Sender<()>) {
+    let (before, rest) = url.split_once("127.0.0.1:").unwrap();
+    let (port, after) = rest.split_once('/').unwrap();
+    let port: u16 = port.parse().unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let proxy = listener.local_addr().unwrap();
+    let (silence, _) = broadcast::channel(1);
+    let silenced = silence.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let mut silence = silenced.subscribe();
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = copy_bidirectional(&mut client, &mut server) => {}
+                    _ = silence.recv() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    (format!("{before}{proxy}/{after}"), silence)
 }
 
 #[tokio::test]

@@ -317,7 +317,9 @@ async fn writers_that_wait_leave_connections_to_readers() {
     }
     drop(waiting);
     writer.rollback().await.unwrap();
-    assert!(store.delete(&session.key, now()).await.unwrap());
+    // One of the calls may have come to it all the same.
+    store.delete(&session.key, now()).await.unwrap();
+    assert!(load(&store, &session.id).await.is_none());
 }
 
 #[tokio::test]

@@ -42,6 +42,17 @@ pub(super) fn failed(error: Error, access: Access) -> StoreError {
     StoreError::new(kind, error)
 }
 
+/// Whether another connection to the same file has kept this one out.
+#[cfg(feature = "sqlite")]
+pub(super) fn is_busy(error: &StoreError) -> bool {
+    let error = std::error::Error::source(error).and_then(|error| error.downcast_ref::<Error>());
+    let code = match error {
+        Some(Error::Database(refused)) => refused.code().unwrap_or_default(),
+        _ => return false,
+    };
+    primary(&code) == Some(SQLITE_BUSY)
+}
+
 /// The database has refused the statement, which then has changed nothing, or is going down.
 fn refusal(error: &dyn DatabaseError, unknown: StoreErrorKind) -> StoreErrorKind {
     let code = error.code().unwrap_or_default();
@@ -63,18 +74,25 @@ fn refusal(error: &dyn DatabaseError, unknown: StoreErrorKind) -> StoreErrorKind
     }
 }
 
-/// SQLite's result codes; the extended ones have the primary one in their low byte.
 #[cfg(feature = "sqlite")]
 fn sqlite_refusal(code: &str, unknown: StoreErrorKind) -> StoreErrorKind {
-    match code.parse::<i32>().map(|code| code & 0xFF) {
+    match primary(code) {
         // What was written when the disk failed may come back when the file is opened the next time.
-        Ok(SQLITE_IOERR) => unknown,
-        Ok(SQLITE_CORRUPT | SQLITE_MISMATCH | SQLITE_NOTADB) => StoreErrorKind::Corrupt,
-        Ok(SQLITE_TOOBIG) => StoreErrorKind::TooLarge,
+        Some(SQLITE_IOERR) => unknown,
+        Some(SQLITE_CORRUPT | SQLITE_MISMATCH | SQLITE_NOTADB) => StoreErrorKind::Corrupt,
+        Some(SQLITE_TOOBIG) => StoreErrorKind::TooLarge,
         _ => StoreErrorKind::Unavailable,
     }
 }
 
+/// The kind of a result of SQLite: extended codes have the primary one in their low byte.
+#[cfg(feature = "sqlite")]
+fn primary(code: &str) -> Option<i32> {
+    code.parse::<i32>().ok().map(|code| code & 0xFF)
+}
+
+#[cfg(feature = "sqlite")]
+const SQLITE_BUSY: i32 = 5;
 #[cfg(feature = "sqlite")]
 const SQLITE_IOERR: i32 = 10;
 #[cfg(feature = "sqlite")]

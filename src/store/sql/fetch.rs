@@ -1,8 +1,12 @@
 //! One statement on one connection of a pool.
 
+use std::time::Duration;
+
 use sqlx::pool::PoolConnection;
 use sqlx::query::QueryAs;
-use sqlx::{Database, Executor, FromRow, IntoArguments, Pool};
+use sqlx::{Connection, Database, Executor, FromRow, IntoArguments, Pool};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::failure::{self, Access};
 use crate::store::StoreError;
@@ -21,27 +25,34 @@ where
     T: for<'r> FromRow<'r, D::Row> + Send + Unpin,
     for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
 {
-    let connection = pool.acquire().await.map_err(failure::unsent)?;
-    let mut busy = Busy {
-        connection,
-        is_done: false,
-    };
-    let rows = query.fetch_all(&mut *busy.connection).await;
-    busy.is_done = true;
+    let mut busy = Busy(None);
+    let connection = busy
+        .0
+        .insert(pool.acquire().await.map_err(failure::unsent)?);
+    let rows = query.fetch_all(&mut **connection).await;
+    // Nothing is under way on it: it goes back to the pool as any other.
+    drop(busy.0.take());
     rows.map_err(|error| failure::failed(error, access))
 }
 
-/// A connection with a statement under way. If the call is dropped, the connection goes too: what comes next on it
-/// would wait for an answer that may never come.
-struct Busy<D: Database> {
-    connection: PoolConnection<D>,
-    is_done: bool,
-}
+/// A connection with a statement under way. If the call is dropped, the connection goes back to the pool once that
+/// statement has ended, or is closed if nothing comes from the other end for too long.
+///
+/// It is not closed at once: a server that is slow would get a new connection for each call that was given up.
+struct Busy<D: Database>(Option<PoolConnection<D>>);
 
 impl<D: Database> Drop for Busy<D> {
     fn drop(&mut self) {
-        if !self.is_done {
-            self.connection.close_on_drop();
-        }
+        let (Some(mut connection), Ok(runtime)) = (self.0.take(), Handle::try_current()) else {
+            return;
+        };
+        // It ends by itself.
+        drop(runtime.spawn(async move {
+            if timeout(LAST_ANSWER, connection.ping()).await.is_err() {
+                connection.close_on_drop();
+            }
+        }));
     }
 }
+
+const LAST_ANSWER: Duration = Duration::from_secs(5);

@@ -15,6 +15,7 @@ use sqlx::sqlite::{
     SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::contract::{RemovedRow, sql_store};
 use super::failure::{self, Access};
@@ -22,6 +23,7 @@ use super::fetch::fetch;
 use super::row::{self, SessionRow};
 use super::schema::{self, Schema};
 use super::statements;
+use crate::clock;
 use crate::session::{NewSession, SessionId, SessionKey, SessionRecord, Timestamp};
 use crate::store::{
     Capabilities, EXPIRED_GRACE, Revision, SessionStore, StoreError, StoreErrorKind, Stored,
@@ -97,7 +99,16 @@ impl SqliteStore {
         make_private(options.get_filename())
             .map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))?;
         let pool = Self::pool_options().connect_lazy_with(options);
-        Self::from_pool(pool).await
+        // Of several that open a new file at once, one turns it to writing ahead; SQLite does not let the others wait.
+        let deadline = Instant::now() + OPEN_TIMEOUT;
+        loop {
+            match Self::from_pool(pool.clone()).await {
+                Err(error) if failure::is_busy(&error) && Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(clock::spread(50))).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// Keeps sessions in the file of `pool`, and makes the tables if they are not there.
@@ -259,5 +270,6 @@ const SCHEMA: Schema = Schema {
 const SCHEME: &str = "sqlite:";
 const MEMORY: &str = ":memory:";
 
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(900);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
