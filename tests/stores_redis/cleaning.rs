@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tower_mcp_session::SessionStore;
 use tower_mcp_session::redis::{cmd, pipe};
+use tower_mcp_session::store::StoreErrorKind;
 
 use crate::common::{HOUR, admin, after, begin, fresh, handle, key_of, load, now, prefix, tell};
 use crate::proxy::Proxy;
@@ -28,7 +29,7 @@ async fn a_record_whose_last_use_has_expired_is_gone_and_clean_up_finds_it() {
         None
     );
     let saved = store.save(&expired.key, Arc::clone(&expired.record), expired.revision);
-    assert!(saved.await.is_err());
+    assert_eq!(saved.await.unwrap_err().kind(), StoreErrorKind::Gone);
     assert_eq!(
         store.delete_expired(now(), 10).await.unwrap(),
         [expired.key]

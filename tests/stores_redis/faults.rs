@@ -171,6 +171,43 @@ async fn reads_and_touches_whose_connection_breaks_are_sent_again() {
 }
 
 #[tokio::test]
+async fn a_touch_that_was_sent_once_and_could_not_be_repeated_has_an_unknown_outcome() {
+    let server = RedisServer::shared();
+    let proxy = Proxy::to(server.port()).await;
+    let store = handle(&proxy.url(), &prefix()).await;
+    let session = begin(&store).await;
+    proxy.refuse();
+    proxy.cut_at("EVALSHA");
+    let deadline = Some(after(HOUR));
+    let touched = store.touch(&session.key, now(), deadline).await;
+    let unknown = StoreErrorKind::OutcomeUnknown;
+    assert_eq!(touched.unwrap_err().kind(), unknown);
+    // Nothing was sent of this one.
+    let touched = store.touch(&session.key, now(), deadline).await;
+    let unavailable = StoreErrorKind::Unavailable;
+    assert_eq!(touched.unwrap_err().kind(), unavailable);
+}
+
+#[tokio::test]
+async fn the_connection_to_a_server_that_has_become_a_replica_is_left_for_a_new_one() {
+    let server = RedisServer::start(&["--save", ""]);
+    let proxy = Proxy::to(server.port()).await;
+    let store = handle(&proxy.url(), "mcp").await;
+    begin(&store).await;
+    let mut admin = admin(&server).await;
+    tell::<()>(&mut admin, "REPLICAOF 127.0.0.1 1").await;
+    proxy.seen();
+    assert_eq!(failure(&store).await, StoreErrorKind::Unavailable);
+    let anew = || async {
+        let seen = proxy.seen();
+        seen.iter().any(|name| name == "HELLO").then_some(())
+    };
+    until("it connects anew", anew).await;
+    tell::<()>(&mut admin, "REPLICAOF NO ONE").await;
+    reached(&store).await;
+}
+
+#[tokio::test]
 async fn a_server_that_refuses_to_write_is_unavailable() {
     let server = RedisServer::start(&["--save", ""]);
     let store = handle(&server.url(), "mcp").await;
@@ -194,6 +231,7 @@ async fn a_server_that_refuses_to_write_is_unavailable() {
     let saved = store.save(&session.key, Arc::new(record("saved")), session.revision);
     assert_eq!(saved.await.unwrap_err().kind(), StoreErrorKind::Unavailable);
     tell::<()>(&mut admin, "REPLICAOF NO ONE").await;
+    reached(&store).await;
     save(&store, &session, session.revision).await;
 }
 

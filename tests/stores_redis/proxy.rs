@@ -19,6 +19,7 @@ struct State {
     cut_at: Option<String>,
     silent: bool,
     holds: bool,
+    refuses: bool,
 }
 
 impl Proxy {
@@ -32,7 +33,8 @@ impl Proxy {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(("127.0.0.1", port)).await;
-                if let Ok(server) = server {
+                let refuses = state.lock().unwrap_or_else(PoisonError::into_inner).refuses;
+                if let Some(server) = server.ok().filter(|_| !refuses) {
                     tokio::spawn(forward(client, server, Arc::clone(&state)));
                 }
             }
@@ -55,6 +57,11 @@ impl Proxy {
     /// on.
     pub(crate) fn cut_at(&self, name: &str) {
         self.state().cut_at = Some(name.to_owned());
+    }
+
+    /// Lets nobody in from now on; who is in stays.
+    pub(crate) fn refuse(&self) {
+        self.state().refuses = true;
     }
 
     /// Hands no answer on any more, and closes nothing.

@@ -160,6 +160,10 @@ async fn keys_hold_digests_in_one_slot_and_end_some_time_after_the_session() {
         let end = u64::try_from(HOUR.as_millis()).unwrap() * hours;
         assert!((end..=end + 300_000).contains(&left), "{key}: {left}");
     }
+    let beyond = Some(after(10 * HOUR));
+    store.touch(&session.key, now(), beyond).await.unwrap();
+    let left: u64 = tell(&mut admin, &format!("PTTL {seen}")).await;
+    assert!((7_100_000..=7_500_000).contains(&left), "{left}");
     store.delete(&session.key, now()).await.unwrap();
     let size: u64 = tell(&mut admin, &format!("STRLEN {record}")).await;
     let left: u64 = tell(&mut admin, &format!("PTTL {record}")).await;

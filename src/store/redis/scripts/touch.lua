@@ -25,8 +25,6 @@ if ARGV[2] ~= '' then
   if moved > finish then
     moved = finish
   end
-  if later ~= active or moved ~= deadline then
-    put(KEYS[2], later .. moved, time_left(ARGV[1], moved))
-  end
+  put(KEYS[2], later .. moved, time_left(ARGV[1], moved))
 end
 return revision
