@@ -1,0 +1,65 @@
+//! One store, and the instances that share it.
+
+use std::any::Any;
+use std::fmt;
+use std::time::Duration;
+
+use crate::postgres::PostgresServer;
+use crate::redis::RedisServer;
+use crate::server::Server;
+
+/// A store that the example server is told of, and what keeps it there.
+pub(crate) struct Site {
+    store: String,
+    inner: &'static str,
+    _kept: Box<dyn Any + Send + Sync>,
+}
+
+impl Site {
+    pub(crate) async fn on_redis(inner: &'static str) -> Self {
+        let start = || RedisServer::shared().url();
+        let store = tokio::task::spawn_blocking(start).await.unwrap();
+        // All tests share the database: sessions of one are nothing to another.
+        Self::new(store, inner, ())
+    }
+
+    pub(crate) async fn on_postgres(inner: &'static str) -> Self {
+        let store = PostgresServer::shared().await.fresh_schema().await;
+        Self::new(store, inner, ())
+    }
+
+    pub(crate) fn on_sqlite(inner: &'static str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = format!("sqlite:{}", folder.path().join("sessions.db").display());
+        Self::new(store, inner, folder)
+    }
+
+    fn new(store: String, inner: &'static str, kept: impl Any + Send + Sync) -> Self {
+        Self {
+            store,
+            inner,
+            _kept: Box::new(kept),
+        }
+    }
+
+    /// How rmcp behind the layer is run.
+    pub(crate) fn inner(&self) -> &'static str {
+        self.inner
+    }
+
+    /// One more instance.
+    pub(crate) async fn instance(&self) -> Server {
+        Server::start(&self.store, self.inner).await
+    }
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Site")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The layer's default, and what a busy machine needs on top.
+pub(crate) const A_TOUCH_INTERVAL: Duration = Duration::from_secs(30 + 10);
