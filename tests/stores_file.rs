@@ -25,19 +25,28 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tower_mcp_session::store::{FileStore, StoreError, StoreErrorKind, Stored};
-use tower_mcp_session::testing::store_contract;
+use tower_mcp_session::testing::{shared_store_contract, store_contract};
 use tower_mcp_session::{
     Clock, Handshake, NewSession, OwnerTag, Principal, ProtocolVersion, SessionId, SessionKey,
     SessionRecord, SessionStore, SystemClock, Timestamp, Values,
 };
 
 store_contract!(file, in_a_new_folder());
+shared_store_contract!(two_handles, {
+    let first = in_a_new_folder();
+    let second = FOLDERS.with_borrow(|folders| {
+        let folder = folders.last().expect("one was just made");
+        FileStore::open(folder.path()).unwrap()
+    });
+    (first, second)
+});
+
+thread_local!(static FOLDERS: RefCell<Vec<TempDir>> = RefCell::default());
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A store in a folder that goes with the thread of its test.
 fn in_a_new_folder() -> FileStore {
-    thread_local!(static FOLDERS: RefCell<Vec<TempDir>> = RefCell::default());
     let folder = TempDir::new().unwrap();
     let store = FileStore::open(folder.path()).unwrap();
     FOLDERS.with_borrow_mut(|folders| folders.push(folder));

@@ -27,10 +27,14 @@ use tokio::time::timeout;
 use tower_mcp_session::store::sqlx::postgres::{PgConnection, PgPool};
 use tower_mcp_session::store::sqlx::{AssertSqlSafe, Connection, query, query_scalar, raw_sql};
 use tower_mcp_session::store::{PostgresStore, StoreError, StoreErrorKind};
-use tower_mcp_session::testing::store_contract;
+use tower_mcp_session::testing::{shared_store_contract, store_contract};
 use tower_mcp_session::{SessionId, SessionStore};
 
 store_contract!(schema, fresh().await);
+shared_store_contract!(two_pools, {
+    let url = fresh_url().await;
+    (open(&url).await, open(&url).await)
+});
 
 /// A store over a schema of its own.
 async fn fresh() -> PostgresStore {

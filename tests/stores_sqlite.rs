@@ -27,10 +27,18 @@ use tokio::task::JoinSet;
 use tower_mcp_session::store::sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
 use tower_mcp_session::store::sqlx::{Connection, query, query_scalar};
 use tower_mcp_session::store::{SqliteStore, StoreErrorKind};
-use tower_mcp_session::testing::store_contract;
+use tower_mcp_session::testing::{shared_store_contract, store_contract};
 use tower_mcp_session::{SessionId, SessionStore};
 
 store_contract!(file, fresh().await);
+shared_store_contract!(two_pools, {
+    let pool = fresh_pool(SqliteStore::pool_options()).await;
+    let file = pool.connect_options().get_filename().to_owned();
+    (
+        SqliteStore::from_pool(pool).await.unwrap(),
+        SqliteStore::connect(file).await.unwrap(),
+    )
+});
 
 /// A store over a file of its own.
 async fn fresh() -> SqliteStore {

@@ -19,7 +19,6 @@ mod platform;
 #[cfg(unix)]
 #[path = "unix.rs"]
 mod platform;
-mod record;
 mod store;
 mod writing;
 

@@ -3,12 +3,13 @@
 use super::entry::{self, Found, torn};
 use super::folder::{Folder, Lock, part_of, unavailable};
 use super::format::{self, Head, LastUse};
-use super::record;
+
+use crate::config;
 use crate::session::{SessionKey, SessionRecord, Timestamp};
 use crate::store::{Revision, StoreError, StoreErrorKind, Stored};
 
 pub(super) fn create(folder: &Folder, stored: &Stored) -> Result<(), StoreError> {
-    let record = record::to_json(&stored.record)?;
+    let record = to_json(&stored.record)?;
     let lock = folder.lock(part_of(&stored.key))?;
     match Found::under(folder, &stored.key, false).map_err(unavailable)? {
         Found::Nothing => {}
@@ -41,16 +42,25 @@ pub(super) fn save(
         return Err(StoreErrorKind::Conflict.into());
     }
     let mut last_use = entry.last_use;
-    let json = if record.schema() > SessionRecord::SCHEMA {
-        let old = entry.into_record().map_err(unavailable)?;
-        record::to_json_after(record, &old)?
-    } else {
-        record::to_json(record)?
-    };
+    let json = to_json(record)?;
     last_use.idle_deadline = last_use.idle_deadline.min(record.absolute_end());
     let head = Head::new(expected.next(), record.absolute_end(), &json);
     put(folder, &lock, key, head, last_use, &json)?;
     Ok(expected.next())
+}
+
+/// The record as JSON.
+///
+/// # Errors
+///
+/// [`StoreErrorKind::TooLarge`] if that is longer than the limit.
+fn to_json(record: &SessionRecord) -> Result<Vec<u8>, StoreError> {
+    let json = serde_json::to_vec(record)
+        .map_err(|error| StoreError::new(StoreErrorKind::Unsupported, error))?;
+    if json.len() > config::MAX_FILE_RECORD {
+        return Err(StoreErrorKind::TooLarge.into());
+    }
+    Ok(json)
 }
 
 pub(super) fn touch(
