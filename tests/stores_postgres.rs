@@ -381,8 +381,9 @@ async fn calls_that_are_dropped_leave_the_pool_sound_and_open_no_connections() {
         }
     }
     let unknown = SessionId::random().unwrap();
-    let error = store.load(AUDIENCE, &unknown, now());
-    assert_eq!(error.await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    let answer = timeout(PATIENCE, store.load(AUDIENCE, &unknown, now())).await;
+    let error = answer.expect("it gets no connection").unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     for _ in 0..10 {
         let session = begin(&store).await;

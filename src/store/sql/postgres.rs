@@ -201,8 +201,8 @@ const SCHEMA: Schema = Schema {
     is_there: "SELECT COUNT(to_regclass('mcp_session_schema'))",
     // The version must be that which the instance before us has left.
     begin: "BEGIN ISOLATION LEVEL READ COMMITTED",
-    // Without the lock, two that say IF NOT EXISTS at once can both try. The number is only ours: "mcp sess".
-    lock: "SELECT pg_advisory_xact_lock(7881702239464907635);
+    // Without the lock, two that say IF NOT EXISTS at once can both try. The number is that of the bytes "mcp sess".
+    lock: "SELECT pg_advisory_xact_lock(7882267057505792883);
         CREATE TABLE IF NOT EXISTS mcp_session_schema (version BIGINT NOT NULL PRIMARY KEY)",
     scripts: &["
         CREATE TABLE mcp_session (
