@@ -32,9 +32,13 @@ async fn sessions_expire_by_the_clock_of_the_layer() {
     let clock = ManualClock::new();
     let one = Instance::over(store.clone(), &clock, |layer| layer);
     let id = one.open().await;
+    clock.wait_for_sleepers(1).await;
     clock.advance(HOUR * 23);
+    // The keeper's round is over: it has dropped the live part, and the store has the session.
+    clock.wait_for_sleepers(1).await;
     assert!(one.serves(&id).await);
     clock.advance(HOUR * 24);
+    clock.wait_for_sleepers(1).await;
     let other = Instance::over(store, &clock, |layer| layer);
     for instance in [&one, &other] {
         assert!(!instance.serves(&id).await);

@@ -5,8 +5,8 @@
 //! there is no server, and what was not sent is known.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ::redis::aio::{MultiplexedConnection, SendError};
@@ -15,36 +15,36 @@ use ::redis::{
     PushKind, RedisError, RedisResult,
 };
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tokio::time::timeout;
+use tracing::debug;
 
 use super::checks;
 use super::errors::{self, Effect};
+use super::keeper::Keeper;
 use super::scripts::ScriptCall;
 use super::tracking::Tracking;
-use crate::clock;
 use crate::store::StoreError;
 
 /// The connection of a store, and the task that keeps it.
 pub(super) struct Link {
     client: Client,
     pub(super) tracking: Option<Tracking>,
-    state: watch::Sender<State>,
+    pub(super) state: watch::Sender<State>,
     /// How many connections were tried: the number of the last one.
     tried: AtomicU64,
     /// Whether a task keeps the connection.
-    kept: AtomicBool,
+    pub(super) kept: AtomicBool,
     /// Whether the server's settings were looked at.
     checked: AtomicBool,
 }
 
-struct State {
-    phase: Phase,
+pub(super) struct State {
+    pub(super) phase: Phase,
     /// The connection lost last. It may be lost before it counts as made.
-    lost: u64,
+    pub(super) lost: u64,
 }
 
-enum Phase {
+pub(super) enum Phase {
     /// Calls wait.
     Connecting,
     Up(Connected),
@@ -53,9 +53,9 @@ enum Phase {
 }
 
 #[derive(Clone)]
-struct Connected {
-    number: u64,
-    connection: MultiplexedConnection,
+pub(super) struct Connected {
+    pub(super) number: u64,
+    pub(super) connection: MultiplexedConnection,
 }
 
 /// What one call sends.
@@ -170,12 +170,12 @@ impl Link {
         };
         if !self.kept.swap(true, Ordering::AcqRel) {
             // It ends by itself when the last store has gone.
-            drop(runtime.spawn(keep(Keeper(Arc::downgrade(self)))));
+            drop(runtime.spawn(Keeper::new(self).run()));
         }
     }
 
     /// Makes a connection, and gives its number.
-    async fn connect(self: &Arc<Self>) -> RedisResult<u64> {
+    pub(super) async fn connect(self: &Arc<Self>) -> RedisResult<u64> {
         let number = self.tried.fetch_add(1, Ordering::Relaxed) + 1;
         let link = Arc::downgrade(self);
         let config = AsyncConnectionConfig::new()
@@ -222,7 +222,7 @@ impl Link {
     }
 
     /// The connection of this number is lost: every watch says *ask* before anything else happens.
-    fn lose(&self, number: u64) {
+    pub(super) fn lose(&self, number: u64) {
         self.state.send_modify(|state| {
             if let Some(tracking) = &self.tracking {
                 tracking.watches.lost(number);
@@ -234,7 +234,7 @@ impl Link {
         });
     }
 
-    fn lose_any(&self) {
+    pub(super) fn lose_any(&self) {
         self.lose(self.tried.load(Ordering::Relaxed));
     }
 }
@@ -264,98 +264,13 @@ impl Request<'_> {
     }
 }
 
-/// The task that keeps a connection. When it ends, by whatever way, the connection is no more: a runtime that is dropped
-/// drops its tasks.
-struct Keeper(Weak<Link>);
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        if let Some(link) = self.0.upgrade() {
-            link.lose_any();
-            link.kept.store(false, Ordering::Release);
-        }
-    }
-}
-
-async fn keep(keeper: Keeper) {
-    let mut failures = 0;
-    while let Some(link) = keeper.0.upgrade() {
-        // A server that takes the connection and says nothing is no better than none.
-        let attempt = timeout(CONNECT_TIMEOUT, link.connect()).await;
-        match attempt.unwrap_or_else(|_| Err(timed_out())) {
-            Ok(number) => {
-                let state = link.state.subscribe();
-                drop(link);
-                // One that was lost at once is a failure too: a server may take connections and drop them.
-                failures = if lost(&keeper.0, number, state).await {
-                    0
-                } else {
-                    1
-                };
-            }
-            Err(error) => {
-                if !matches!(link.state.borrow().phase, Phase::Down(_)) {
-                    // Nothing of the error: it may name the server.
-                    warn!(kind = ?error.kind(), "Redis cannot be reached");
-                }
-                link.lose_any();
-                link.state
-                    .send_modify(|state| state.phase = Phase::Down(error));
-                drop(link);
-                failures += 1;
-            }
-        }
-        if failures > 0 {
-            sleep(pause(failures)).await;
-        }
-    }
-}
-
-/// Ends when the connection of this number is lost; says whether it lived for a heartbeat. A silent one is found by
-/// asking.
-async fn lost(link: &Weak<Link>, number: u64, mut state: watch::Receiver<State>) -> bool {
-    let mut lived = false;
-    let is_lost = |state: &State| state.lost >= number;
-    // An error says that the store has gone.
-    while timeout(HEARTBEAT, state.wait_for(is_lost)).await.is_err() {
-        let connected = match &state.borrow().phase {
-            Phase::Up(connected) if connected.number == number => connected.clone(),
-            _ => return lived,
-        };
-        let mut connection = connected.connection;
-        let ping: RedisResult<()> = ::redis::cmd("PING").query_async(&mut connection).await;
-        lived |= ping.is_ok();
-        if ping.is_err()
-            && let Some(link) = link.upgrade()
-        {
-            link.lose(number);
-        }
-    }
-    lived
-}
-
-/// Until the next attempt: longer each time, and a little apart from other instances.
-fn pause(failures: u32) -> Duration {
-    let longest = FIRST_PAUSE
-        .saturating_mul(1 << failures.min(10))
-        .min(LONGEST_PAUSE);
-    let millis = u64::try_from(longest.as_millis()).unwrap_or(1);
-    Duration::from_millis(millis / 2 + clock::spread(millis / 2 + 1))
-}
-
-fn timed_out() -> RedisError {
+pub(super) fn timed_out() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 
-/// Both together stay below the 2 s that the layer gives a call.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Both together stay below the 2 s that the layer gives a call, as nearly all calls need one of them only.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(1500);
-
-/// A connection that has died without a word is found after this and one [`RESPONSE_TIMEOUT`].
-const HEARTBEAT: Duration = Duration::from_secs(1);
-
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Commands that wait to be written; more wait for room.
 const MAX_WAITING: usize = 1024;

@@ -5,6 +5,7 @@ mod cleaning;
 mod contract;
 mod errors;
 mod form;
+mod keeper;
 mod link;
 mod scripts;
 mod tracking;
