@@ -7,6 +7,8 @@
 
 #[path = "../support/example.rs"]
 mod example;
+#[path = "../support/frameworks.rs"]
+mod frameworks;
 #[path = "../support/mcp_http.rs"]
 mod mcp_http;
 #[path = "../support/postgres.rs"]
@@ -17,6 +19,7 @@ mod redis;
 mod server;
 
 mod faults;
+mod meanwhile;
 mod rolling;
 mod scenarios;
 mod site;
@@ -37,6 +40,10 @@ macro_rules! scenarios {
                 scenarios::two_hundred_increments_over_both_instances_lose_none,
                 scenarios::fifty_first_requests_restore_a_session_once,
                 scenarios::work_and_streams_end_when_the_session_is_ended_elsewhere,
+                meanwhile::a_call_of_forty_minutes_is_not_expired_by_the_other_instance,
+                meanwhile::a_session_ended_in_the_middle_of_its_restore_is_404,
+                meanwhile::a_session_that_expires_in_the_middle_of_its_restore_is_404,
+                meanwhile::a_session_suspended_in_the_middle_of_its_restore_is_kept_and_503,
                 rolling::a_rolling_restart_under_load_fails_no_request,
             );
         }

@@ -2,7 +2,11 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tower_mcp_session::SessionStore;
+use tower_mcp_session::store::{PostgresStore, RedisStore, SqliteStore};
 
 use crate::postgres::PostgresServer;
 use crate::redis::RedisServer;
@@ -45,6 +49,19 @@ impl Site {
     /// How rmcp behind the layer is run.
     pub(crate) fn inner(&self) -> &'static str {
         self.inner
+    }
+
+    /// Two handles to the store, for instances in this process.
+    pub(crate) async fn handles(&self) -> [Arc<dyn SessionStore>; 2] {
+        [self.handle().await, self.handle().await]
+    }
+
+    async fn handle(&self) -> Arc<dyn SessionStore> {
+        match self.store.split_once(':').expect("a store has a kind") {
+            ("redis", _) => Arc::new(RedisStore::connect(&self.store).await.unwrap()),
+            ("sqlite", path) => Arc::new(SqliteStore::connect(path).await.unwrap()),
+            _ => Arc::new(PostgresStore::connect(&self.store).await.unwrap()),
+        }
     }
 
     /// One more instance.
