@@ -7,7 +7,7 @@ use tracing::debug;
 use super::live::{LiveSession, flag};
 use super::{EndReason, SessionManager};
 use crate::session::{OwnerTag, Principal, SessionId, Timestamp};
-use crate::store::{StoreError, StoreErrorKind, Stored};
+use crate::store::{Revision, StoreError, StoreErrorKind, Stored};
 
 impl SessionManager {
     /// The session `id` if this instance holds it: one look-up, nothing asked.
@@ -59,7 +59,7 @@ impl SessionManager {
         }
         let now = self.core.now();
         if !self
-            .touch(&session, now, session.has(flag::HALF_OPEN))
+            .touch(&session, now, session.has(flag::HALF_OPEN), false)
             .await?
         {
             self.end_here(&session, EndReason::Expired);
@@ -69,27 +69,31 @@ impl SessionManager {
         Ok(Some(session))
     }
 
-    /// Tells the store that the session is used at `now`, and takes over what it has; says whether it is alive. It
-    /// lasts from now on as a half-open one or as a used one does.
+    /// Asks the store for the session at `now`, and takes over what it has; says whether it is alive. It lasts from
+    /// now on as a half-open one or as a used one does.
+    ///
+    /// The store hears of the use at most once in a touch interval, unless it `must`: asking writes nothing.
     pub(super) async fn touch(
         &self,
         session: &Arc<LiveSession>,
         now: Timestamp,
         half_open: bool,
+        must: bool,
     ) -> Result<bool, StoreError> {
         if !self.core.capabilities.idle_expiry {
             let alive = self.reload(session, now).await?;
-            session.set_touched(now);
+            session.set_told(now, now);
+            session.set_asked(now);
             return Ok(alive);
         }
         let key = session.key();
         let busy = session.is_busy(now);
-        let known_end = self.core.idle_deadline(session.touched_at(), half_open);
+        let known_end = self.core.idle_deadline(session.told_use(), half_open);
         if now >= known_end && (busy || session.is_untold()) {
             // What the store was not told in time still counts: a session in use does not end because nobody wrote
             // it down. It was in use at `seen`, when the store still had it.
             let (seen, used) = if busy {
-                (session.touched_at(), now)
+                (session.told_use(), now)
             } else {
                 (session.last_seen(), session.last_seen())
             };
@@ -97,11 +101,25 @@ impl SessionManager {
                 .touch(&key, seen, Some(self.core.idle_deadline(used, half_open)))
                 .await?;
         }
-        let deadline = self.core.idle_deadline(now, half_open);
-        let Some(revision) = self.core.touch(&key, now, Some(deadline)).await? else {
+        let tells = must || session.must_tell(now, half_open);
+        let deadline = tells.then(|| self.core.idle_deadline(now, half_open));
+        let Some(revision) = self.core.touch(&key, now, deadline).await? else {
             return Ok(false);
         };
-        session.set_touched(now);
+        if tells {
+            session.set_told(now, now);
+        }
+        session.set_asked(now);
+        self.see_revision(session, revision, now).await
+    }
+
+    /// Reads the record again if it is not at `revision`; says whether the session is alive.
+    pub(super) async fn see_revision(
+        &self,
+        session: &Arc<LiveSession>,
+        revision: Revision,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         if session.revision_is(revision) {
             return Ok(true);
         }
@@ -115,7 +133,7 @@ impl SessionManager {
         initialized: bool,
     ) -> Result<(), StoreError> {
         if session.has(flag::HALF_OPEN) {
-            if !self.touch(session, self.core.now(), false).await? {
+            if !self.touch(session, self.core.now(), false, true).await? {
                 self.end_here(session, EndReason::Expired);
                 return Err(StoreErrorKind::Gone.into());
             }

@@ -120,10 +120,7 @@ pub(super) const EXPECTED: &[(Fault, &[&str])] = &[
         Fault::TouchForgetsTheActivity,
         &["touch_moves_forward_only"],
     ),
-    (
-        Fault::AskingNotesTheActivity,
-        &["touch_moves_forward_only"],
-    ),
+    (Fault::AskingNotesTheActivity, &["touch_moves_forward_only"]),
     (
         Fault::TouchPassesTheAbsoluteEnd,
         &["touch_never_passes_the_absolute_end"],
