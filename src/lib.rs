@@ -117,11 +117,11 @@ mod middleware;
 pub mod axum;
 
 pub use clock::{Clock, SystemClock};
-pub use config::WhenFull;
+pub use config::{Restore, WhenFull};
 pub use manager::{Scope, SessionContext, SessionError};
 pub use middleware::{
     MissingId, Modern, PrincipalExtractor, RequestBody, ResponseBody, ResponseFuture, Session,
-    SessionLayer, StaleNotification, UnknownId,
+    SessionLayer, SessionRestored, StaleNotification, UnknownId,
 };
 pub use protocol::{InvalidProtocolVersion, ProtocolVersion};
 pub use session::{

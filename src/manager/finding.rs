@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use tracing::debug;
-
 use super::live::{LiveSession, flag};
 use super::{EndReason, SessionManager};
-use crate::session::{OwnerTag, Principal, SessionId, Timestamp};
+use crate::session::{Principal, SessionId, Timestamp};
 use crate::store::{Revision, StoreError, StoreErrorKind, Stored};
 
 impl SessionManager {
@@ -29,7 +27,8 @@ impl SessionManager {
 
     /// The session `id` of `audience` if it is alive and belongs to `principal`, asking the store where needed.
     ///
-    /// Unknown, expired, ended and foreign are all `None`: nobody can tell them apart (promise 6).
+    /// Unknown, expired, ended and foreign are all `None`: nobody can tell them apart (promise 6). One that must be
+    /// restored before it is served is dormant.
     pub(crate) async fn find(
         &self,
         audience: &Arc<str>,
@@ -45,15 +44,18 @@ impl SessionManager {
             Some(session) if session.is_detached() => {
                 // On its way out of the table, and alive in the store.
                 self.remove(&session);
-                self.take_over(audience, id, principal).await
+                self.load(audience, id, principal).await
             }
             Some(session) => self.ask(session).await,
-            None => self.take_over(audience, id, principal).await,
+            None => self.load(audience, id, principal).await,
         }
     }
 
     /// Asks the store about a session that is held here; `None` if it is over.
-    async fn ask(&self, session: Arc<LiveSession>) -> Result<Option<Arc<LiveSession>>, StoreError> {
+    pub(super) async fn ask(
+        &self,
+        session: Arc<LiveSession>,
+    ) -> Result<Option<Arc<LiveSession>>, StoreError> {
         if session.has_ended() {
             return Ok(None);
         }
@@ -166,8 +168,8 @@ impl SessionManager {
         Ok(true)
     }
 
-    /// Makes a session live that only the store knows.
-    async fn take_over(
+    /// A session that only the store knows: dormant, and not in the table.
+    async fn load(
         &self,
         audience: &Arc<str>,
         id: &SessionId,
@@ -180,31 +182,16 @@ impl SessionManager {
         let Some(stored) = self.core.load(audience, id, now).await? else {
             return Ok(None);
         };
-        // An inner id means nothing to an inner service that did not mint it.
-        if !self.may_take_over(&stored, principal) || stored.record.mapped() {
+        if !self.may_take_over(&stored, principal) {
             return Ok(None);
         }
-        let room = self.admit(principal.map(OwnerTag::of), false).await;
-        let room = room.map_err(|_| {
-            StoreError::new(StoreErrorKind::Unavailable, "no room for another session")
-        })?;
         let handshake = self.shared_handshake(Arc::clone(stored.record.handshake()));
         let mut stored = stored;
         stored.record = Arc::new((*stored.record).clone().with_handshake(handshake));
-        let session = Arc::new(LiveSession::new(
-            self.home(audience),
-            stored,
-            flag::RESTORED,
-            now,
-        ));
+        let flags = flag::RESTORED | flag::DORMANT;
+        let session = Arc::new(LiveSession::new(self.home(audience), stored, flags, now));
         session.set_principal(principal.cloned());
-        match self.shared.table.insert_if(Arc::clone(&session), || true) {
-            Ok(()) => room.seat(&session),
-            // Another request was faster: its session is the one.
-            Err(_) => return self.live(id).map_or(Ok(None), |session| Ok(Some(session))),
-        }
-        debug!(session = %id.fingerprint(), "session restored");
-        self.ask(session).await
+        Ok(Some(session))
     }
 
     fn may_take_over(&self, stored: &Stored, principal: Option<&Principal>) -> bool {

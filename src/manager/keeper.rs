@@ -199,9 +199,12 @@ impl Look {
     }
 
     /// Whether the keeper has something to do for a session.
+    ///
+    /// One that ended on another instance leaves an inner session behind here, until somebody asks.
     fn finds(&self, session: &LiveSession) -> bool {
         session.uses.are_some()
             || session.has(flag::AWAITED)
+            || session.has(flag::MAPPED) && !session.is_watched_over()
             || session.is_quiet(self.now, self.quiet)
             || self.tells && (session.has(flag::HALF_OPEN) || session.is_untold())
     }

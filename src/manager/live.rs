@@ -66,9 +66,13 @@ pub(crate) mod flag {
     pub(crate) const RESTORED: u16 = 32;
     /// Somebody waits for its end.
     pub(crate) const AWAITED: u16 = 64;
+    /// Not served here as yet, or not any more: it must be restored first.
+    pub(crate) const DORMANT: u16 = 128;
+    /// A replay has finished the handshake for the client, whose own word of that may still come.
+    pub(crate) const DUPLICATES: u16 = 256;
 
     /// With one of these a request cannot be served without a second look.
-    pub(crate) const LOOK: u16 = HALF_OPEN | UNINITIALIZED | SUSPENDED;
+    pub(crate) const LOOK: u16 = HALF_OPEN | UNINITIALIZED | SUSPENDED | DORMANT | DUPLICATES;
     /// These follow from the record, and change with it.
     pub(crate) const WRITTEN: u16 = UNINITIALIZED | SUSPENDED;
 }
@@ -158,9 +162,14 @@ impl LiveSession {
     }
 
     pub(super) fn is_gone(&self) -> bool {
-        self.watch
-            .as_ref()
-            .is_some_and(|watch| watch.status() == WatchStatus::Gone)
+        let status = self.watch.as_ref().map(Watch::status);
+        status == Some(WatchStatus::Gone)
+    }
+
+    /// Whether its watch says that it is there: nobody need ask.
+    pub(super) fn is_watched_over(&self) -> bool {
+        let status = self.watch.as_ref().map(Watch::status);
+        matches!(status, Some(WatchStatus::Current(_)))
     }
 
     /// Without a watch only the time counts.
