@@ -169,7 +169,7 @@ impl SessionManager {
     }
 
     /// A session that only the store knows: dormant, and not in the table.
-    async fn load(
+    pub(super) async fn load(
         &self,
         audience: &Arc<str>,
         id: &SessionId,

@@ -47,6 +47,14 @@ impl SessionManager {
             warn!("too many restores at once");
             return Outcome::NotNow;
         };
+        let session = match self.afresh(session).await {
+            Ok(Some(session)) => session,
+            Ok(None) => return Outcome::Gone,
+            Err(error) => {
+                warn!(%error, "session not restored");
+                return Outcome::Failed;
+            }
+        };
         let Ok((session, is_new)) = self.seat(session).await else {
             warn!(sessions = self.len(), "no room to restore a session");
             return Outcome::NotNow;
@@ -67,6 +75,19 @@ impl SessionManager {
             self.detach(&session, self.core.now());
         }
         outcome
+    }
+
+    /// The session itself, or as it was loaded again if it left the table since it was found.
+    async fn afresh(
+        &self,
+        session: Arc<LiveSession>,
+    ) -> Result<Option<Arc<LiveSession>>, StoreError> {
+        if !session.is_detached() {
+            return Ok(Some(session));
+        }
+        let principal = session.principal();
+        self.load(&session.home.audience, session.id(), principal.as_ref())
+            .await
     }
 
     /// The session of this id in the table, which is `session` if there was none, and whether it is new there.
