@@ -68,10 +68,24 @@ pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 #[cfg(feature = "file")]
 pub(crate) const FILE_LOCK_TIMEOUT: Duration = Duration::from_millis(1500);
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const RESTORE_TIMEOUT: Duration = Duration::from_secs(10);
+
+// Restore.
+/// A session that could not be restored is not tried again for this long.
+pub(crate) const RESTORE_FAILURE_MEMORY: Duration = Duration::from_secs(2);
+/// Failures remembered at once; further ones are not.
+pub(crate) const MAX_RESTORE_FAILURES: usize = 10_000;
+/// A session whose inner session was lost is restored for that at most once in this time.
+pub(crate) const LOST_AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// For so long after a replay that finished the handshake the client's own word of that is waited for.
+pub(crate) const DUPLICATE_AWAITED: Duration = Duration::from_secs(60);
+/// What is kept of a request's body, so that it can be sent again.
+pub(crate) const MAX_KEPT_BODY: usize = 64 << 10;
 
 // Things under way at once.
 pub(crate) const MAX_INITIALIZES: usize = 1024;
 pub(crate) const MAX_CLOSERS: usize = 64;
+pub(crate) const MAX_RESTORES: usize = 256;
 /// Calls that end inner sessions, those that wait for their turn included.
 pub(crate) const MAX_CLOSINGS: usize = 10_000;
 pub(crate) const MAX_TOUCHES: usize = 16;
@@ -106,6 +120,34 @@ pub enum WhenFull {
     Reject,
 }
 
+/// What to do with a session that this instance does not hold, and its store does.
+///
+/// A session is *mapped* if the inner service minted an `Mcp-Session-Id` of its own at initialize: on an instance that
+/// does not know that id the inner service must hear of the client first. It gets the stored initialize again, and its
+/// answer goes to nobody: the client sees no difference.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Restore {
+    /// Send the initialize of a mapped session again; load any other.
+    #[default]
+    Auto,
+    /// Send the initialize of each session again, for inner services that keep something of it without an id.
+    Always,
+    /// Send none again. A mapped session is served only where it began; elsewhere it is answered 404.
+    Never,
+}
+
+impl Restore {
+    /// Whether the inner service must hear the initialize of a session again.
+    pub(crate) fn replays(self, mapped: bool) -> bool {
+        match self {
+            Self::Auto => mapped,
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
 /// The options that are plain values; the layer's `with_` methods set them.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -124,6 +166,8 @@ pub(crate) struct Config {
     pub(crate) body_timeout: Duration,
     pub(crate) initialize_timeout: Duration,
     pub(crate) store_timeout: Duration,
+    pub(crate) restore: Restore,
+    pub(crate) restore_timeout: Duration,
 }
 
 impl Config {
@@ -175,6 +219,8 @@ impl Default for Config {
             body_timeout: BODY_TIMEOUT,
             initialize_timeout: INITIALIZE_TIMEOUT,
             store_timeout: STORE_TIMEOUT,
+            restore: Restore::default(),
+            restore_timeout: RESTORE_TIMEOUT,
         }
     }
 }

@@ -50,12 +50,30 @@
 //! | a request | goes this way | costs |
 //! |---|---|---|
 //! | of an older revision with the id of a live session | to the inner service, with its [`SessionContext`] | one look-up; the body is not read |
+//! | of a session that another instance began | the inner service gets the initialize again if it needs it, then the request | one read of the store, and one task for all that come at once |
 //! | of 2026-07-28 or later | to the inner service, its answer untouched | nothing is looked up or read |
 //! | that is an initialize | to the inner service; a session begins if it succeeds | up to 64 KiB of the body, and the answer up to its result, are read |
 //! | that is not MCP's | to the inner service, byte for byte | the start of a JSON body without an id is read |
 //!
 //! Everything else is answered by the layer: 404 for an id that is unknown, expired, ended or another's; 400 for a
 //! missing id; 503 with `Retry-After` when the store cannot be asked or there is no room.
+//!
+//! # Many instances, and restarts
+//!
+//! Over a shared store a session is not bound to the instance that began it: any other takes it up at its first
+//! request, be it a POST or a GET. Where the inner service mints ids of its own (rmcp in its stateful mode), it first
+//! gets the stored initialize again, marked with [`SessionRestored`], and `notifications/initialized` if the client
+//! has sent that. What it answers goes to nobody. [`Restore`] says when.
+//!
+//! - 404 only if the session is over, or the inner service says no to the initialize: an error, another version, or
+//!   400, 404, 405, 422. Its 401 and 403 go to the caller whose credentials were sent along. All else is 503 with
+//!   `Retry-After`: the client keeps its session.
+//! - An inner service that answers 404 in a session of its own has lost it: it gets the initialize, and the request,
+//!   once more.
+//! - The end or the suspension of a session counts for new requests everywhere at once, and reaches work and streams
+//!   on other instances within one touch interval.
+//! - What the inner service keeps in memory besides is not brought back: subscriptions, running calls, its events. A
+//!   `Last-Event-ID` is answered 400 after a restore.
 //!
 //! # Where the layer goes
 //!
@@ -121,11 +139,11 @@ mod middleware;
 pub mod axum;
 
 pub use clock::{Clock, SystemClock};
-pub use config::WhenFull;
+pub use config::{Restore, WhenFull};
 pub use manager::{Scope, SessionContext, SessionError};
 pub use middleware::{
     MissingId, Modern, PrincipalExtractor, RequestBody, ResponseBody, ResponseFuture, Session,
-    SessionLayer, StaleNotification, UnknownId,
+    SessionLayer, SessionRestored, StaleNotification, UnknownId,
 };
 pub use protocol::{InvalidProtocolVersion, ProtocolVersion};
 pub use session::{

@@ -300,7 +300,14 @@ async fn rule_69_a_strict_layer_takes_it_out_of_the_session() {
             assert!(wire.serves(&id).await, "{setup:?}");
         }
         let got = wire.send(post(modern("initialize")).id(&id)).await;
-        assert_eq!((got.status.as_u16(), got.id()), (404, None));
+        // Unread, it looks as if the inner service had lost its own session: sent again in a fresh one, it is refused
+        // again. That says nothing of ours.
+        let status = if setup.minting && !setup.strict {
+            503
+        } else {
+            404
+        };
+        assert_eq!((got.status.as_u16(), got.id()), (status, None), "{setup:?}");
         assert_eq!(wire.created(), 1);
     }
 }

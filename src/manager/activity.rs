@@ -1,4 +1,4 @@
-//! When a session was used, and until when the store need not be asked.
+//! When a session was used, until when the store need not be asked, and what the store was told.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,24 +14,12 @@ pub(super) struct Activity {
 
 impl Activity {
     pub(super) fn last_seen(&self) -> Timestamp {
-        Timestamp::from_millis(self.last_seen.load(Ordering::Relaxed))
+        read(&self.last_seen)
     }
 
     /// Whether what the store said last still holds at `now`.
     pub(super) fn is_fresh(&self, now: Timestamp) -> bool {
-        now.as_millis() < self.fresh_until.load(Ordering::Relaxed)
-    }
-
-    /// When the store was last told, where an answer of it holds for `window`.
-    pub(super) fn told_at(&self, window: Duration) -> Timestamp {
-        Timestamp::from_millis(self.fresh_until.load(Ordering::Relaxed)).saturating_sub(window)
-    }
-
-    /// Whether the session was used after the store was last told, where an answer of it holds for `window`
-    /// milliseconds.
-    pub(super) fn is_untold(&self, window: u64) -> bool {
-        let fresh_until = self.fresh_until.load(Ordering::Relaxed);
-        self.last_seen.load(Ordering::Relaxed) > fresh_until.saturating_sub(window)
+        now < read(&self.fresh_until)
     }
 
     /// Notes that the session is in use. One write a second, so that requests of one session do not fight for the
@@ -49,11 +37,43 @@ impl Activity {
             .fetch_max(seen.as_millis(), Ordering::Relaxed);
     }
 
-    /// Notes that the store was told at `now`, and that its answer holds for `window`, at most until `end`.
-    pub(super) fn set_told(&self, now: Timestamp, window: Duration, end: Timestamp) {
+    /// Notes that the store answered at `now`, and that its answer holds for `window`, at most until `end`.
+    pub(super) fn set_asked(&self, now: Timestamp, window: Duration, end: Timestamp) {
         // Near the end the store is asked each time: it decides, to the millisecond.
         let now = now.min(end.saturating_sub(window));
-        self.fresh_until
-            .store(now.saturating_add(window).as_millis(), Ordering::Relaxed);
+        write(&self.fresh_until, now.saturating_add(window));
     }
+}
+
+/// What the store was told of a session's use. Requests look at it only when they ask the store.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    last_use: AtomicU64,
+    at: AtomicU64,
+}
+
+impl Told {
+    /// The last use that the store knows of: its idle deadline counts from there.
+    pub(super) fn last_use(&self) -> Timestamp {
+        read(&self.last_use)
+    }
+
+    /// When it was told so.
+    pub(super) fn at(&self) -> Timestamp {
+        read(&self.at)
+    }
+
+    /// Notes that the store was told at `at` of a use at `last_use`.
+    pub(super) fn set(&self, last_use: Timestamp, at: Timestamp) {
+        write(&self.last_use, last_use);
+        write(&self.at, at);
+    }
+}
+
+fn read(moment: &AtomicU64) -> Timestamp {
+    Timestamp::from_millis(moment.load(Ordering::Relaxed))
+}
+
+fn write(moment: &AtomicU64, now: Timestamp) {
+    moment.store(now.as_millis(), Ordering::Relaxed);
 }

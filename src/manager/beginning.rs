@@ -6,7 +6,7 @@ use tracing::debug;
 
 use super::SessionManager;
 use super::admission::Reservation;
-use super::extras::InnerSession;
+use super::inner_session::InnerSession;
 use super::live::{LiveSession, flag};
 use crate::session::{
     Handshake, NewSession, Principal, SessionId, SessionKey, SessionRecord, Timestamp, Values,
@@ -34,8 +34,8 @@ impl SessionManager {
         let home = self.home(&beginning.audience);
         let session = Arc::new(LiveSession::new(home, stored, flag::HALF_OPEN, now));
         session.set_principal(beginning.principal);
-        if let Some(inner) = beginning.inner {
-            session.set_inner(inner);
+        if beginning.inner.is_some() {
+            session.set_inner(beginning.inner);
         }
         let inserted = self.shared.table.insert_if(Arc::clone(&session), || true);
         inserted.map_err(|_| StoreErrorKind::AlreadyExists)?;

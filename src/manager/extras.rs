@@ -1,21 +1,24 @@
 //! What some sessions need and most do not: allocated when first used.
 
-use std::fmt;
 use std::sync::Arc;
 
-use http::HeaderValue;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
+use super::inner_session::InnerSession;
 use super::live::{LiveSession, flag};
-use crate::session::{OwnerTag, Principal};
+use crate::session::{OwnerTag, Principal, Timestamp};
 
 /// The parts of a live session that not every session has.
 #[derive(Default)]
 pub(super) struct Extras {
     pub(super) signals: Option<Signals>,
     principal: Option<Principal>,
-    inner: Option<InnerSession>,
+    pub(super) inner: Option<InnerSession>,
+    /// When the inner service was last found to have lost its session.
+    pub(super) lost: Option<Timestamp>,
+    /// When a replay last finished the handshake.
+    pub(super) replayed: Option<Timestamp>,
     /// The queue of writes: one permit, handed out in order. Gone when nobody writes.
     writes: Option<Arc<Semaphore>>,
 }
@@ -33,6 +36,8 @@ impl Extras {
         self.signals.is_none()
             && self.principal.is_none()
             && self.inner.is_none()
+            && self.lost.is_none()
+            && self.replayed.is_none()
             && self.writes.is_none()
     }
 }
@@ -49,37 +54,6 @@ impl Signals {
     pub(super) fn cancel(&self) {
         self.work.cancel();
         self.streams.cancel();
-    }
-}
-
-/// The session that the inner service keeps for itself. It is ended when this is dropped: then nobody can reach it
-/// any more.
-pub(crate) struct InnerSession {
-    pub(super) id: HeaderValue,
-    close: Option<Box<dyn FnOnce() + Send + Sync>>,
-}
-
-impl InnerSession {
-    /// The inner session `id`, which `close` ends.
-    pub(crate) fn new(id: HeaderValue, close: impl FnOnce() + Send + Sync + 'static) -> Self {
-        Self {
-            id,
-            close: Some(Box::new(close)),
-        }
-    }
-}
-
-impl Drop for InnerSession {
-    fn drop(&mut self) {
-        if let Some(close) = self.close.take() {
-            close();
-        }
-    }
-}
-
-impl fmt::Debug for InnerSession {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InnerSession").finish_non_exhaustive()
     }
 }
 
@@ -118,22 +92,6 @@ impl LiveSession {
         if principal.is_some() {
             self.with_extras(|extras| extras.principal = principal);
         }
-    }
-
-    /// The id that the inner service knows this session by.
-    pub(crate) fn inner_id(&self) -> Option<HeaderValue> {
-        if !self.has(flag::MAPPED) {
-            return None;
-        }
-        self.held()
-            .extras
-            .as_ref()
-            .and_then(|extras| extras.inner.as_ref())
-            .map(|inner| inner.id.clone())
-    }
-
-    pub(super) fn set_inner(&self, inner: InnerSession) {
-        self.with_extras(|extras| extras.inner = Some(inner));
     }
 
     /// Cancelled when the session ends or is suspended.
@@ -193,7 +151,7 @@ impl LiveSession {
         })
     }
 
-    fn with_extras<R>(&self, f: impl FnOnce(&mut Extras) -> R) -> R {
+    pub(super) fn with_extras<R>(&self, f: impl FnOnce(&mut Extras) -> R) -> R {
         f(self.held().extras.get_or_insert_default())
     }
 }

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use tracing::debug;
-
 use super::live::{LiveSession, flag};
 use super::{EndReason, SessionManager};
-use crate::session::{OwnerTag, Principal, SessionId, Timestamp};
-use crate::store::{StoreError, StoreErrorKind, Stored};
+use crate::session::{Principal, SessionId, Timestamp};
+use crate::store::{Revision, StoreError, StoreErrorKind, Stored};
 
 impl SessionManager {
     /// The session `id` if this instance holds it: one look-up, nothing asked.
@@ -29,7 +27,8 @@ impl SessionManager {
 
     /// The session `id` of `audience` if it is alive and belongs to `principal`, asking the store where needed.
     ///
-    /// Unknown, expired, ended and foreign are all `None`: nobody can tell them apart (promise 6).
+    /// Unknown, expired, ended and foreign are all `None`: nobody can tell them apart (promise 6). One that must be
+    /// restored before it is served is dormant.
     pub(crate) async fn find(
         &self,
         audience: &Arc<str>,
@@ -45,21 +44,24 @@ impl SessionManager {
             Some(session) if session.is_detached() => {
                 // On its way out of the table, and alive in the store.
                 self.remove(&session);
-                self.take_over(audience, id, principal).await
+                self.load(audience, id, principal).await
             }
             Some(session) => self.ask(session).await,
-            None => self.take_over(audience, id, principal).await,
+            None => self.load(audience, id, principal).await,
         }
     }
 
     /// Asks the store about a session that is held here; `None` if it is over.
-    async fn ask(&self, session: Arc<LiveSession>) -> Result<Option<Arc<LiveSession>>, StoreError> {
+    pub(super) async fn ask(
+        &self,
+        session: Arc<LiveSession>,
+    ) -> Result<Option<Arc<LiveSession>>, StoreError> {
         if session.has_ended() {
             return Ok(None);
         }
         let now = self.core.now();
         if !self
-            .touch(&session, now, session.has(flag::HALF_OPEN))
+            .touch(&session, now, session.has(flag::HALF_OPEN), false)
             .await?
         {
             self.end_here(&session, EndReason::Expired);
@@ -69,27 +71,31 @@ impl SessionManager {
         Ok(Some(session))
     }
 
-    /// Tells the store that the session is used at `now`, and takes over what it has; says whether it is alive. It
-    /// lasts from now on as a half-open one or as a used one does.
+    /// Asks the store for the session at `now`, and takes over what it has; says whether it is alive. It lasts from
+    /// now on as a half-open one or as a used one does.
+    ///
+    /// The store hears of the use at most once in a touch interval, unless it `must`: asking writes nothing.
     pub(super) async fn touch(
         &self,
         session: &Arc<LiveSession>,
         now: Timestamp,
         half_open: bool,
+        must: bool,
     ) -> Result<bool, StoreError> {
         if !self.core.capabilities.idle_expiry {
             let alive = self.reload(session, now).await?;
-            session.set_touched(now);
+            session.set_told(now, now);
+            session.set_asked(now);
             return Ok(alive);
         }
         let key = session.key();
         let busy = session.is_busy(now);
-        let known_end = self.core.idle_deadline(session.touched_at(), half_open);
+        let known_end = self.core.idle_deadline(session.told_use(), half_open);
         if now >= known_end && (busy || session.is_untold()) {
             // What the store was not told in time still counts: a session in use does not end because nobody wrote
             // it down. It was in use at `seen`, when the store still had it.
             let (seen, used) = if busy {
-                (session.touched_at(), now)
+                (session.told_use(), now)
             } else {
                 (session.last_seen(), session.last_seen())
             };
@@ -97,11 +103,25 @@ impl SessionManager {
                 .touch(&key, seen, Some(self.core.idle_deadline(used, half_open)))
                 .await?;
         }
-        let deadline = self.core.idle_deadline(now, half_open);
-        let Some(revision) = self.core.touch(&key, now, Some(deadline)).await? else {
+        let tells = must || session.must_tell(now, half_open);
+        let deadline = tells.then(|| self.core.idle_deadline(now, half_open));
+        let Some(revision) = self.core.touch(&key, now, deadline).await? else {
             return Ok(false);
         };
-        session.set_touched(now);
+        if tells {
+            session.set_told(now, now);
+        }
+        session.set_asked(now);
+        self.see_revision(session, revision, now).await
+    }
+
+    /// Reads the record again if it is not at `revision`; says whether the session is alive.
+    pub(super) async fn see_revision(
+        &self,
+        session: &Arc<LiveSession>,
+        revision: Revision,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         if session.revision_is(revision) {
             return Ok(true);
         }
@@ -115,7 +135,7 @@ impl SessionManager {
         initialized: bool,
     ) -> Result<(), StoreError> {
         if session.has(flag::HALF_OPEN) {
-            if !self.touch(session, self.core.now(), false).await? {
+            if !self.touch(session, self.core.now(), false, true).await? {
                 self.end_here(session, EndReason::Expired);
                 return Err(StoreErrorKind::Gone.into());
             }
@@ -148,8 +168,8 @@ impl SessionManager {
         Ok(true)
     }
 
-    /// Makes a session live that only the store knows.
-    async fn take_over(
+    /// A session that only the store knows: dormant, and not in the table.
+    pub(super) async fn load(
         &self,
         audience: &Arc<str>,
         id: &SessionId,
@@ -162,31 +182,16 @@ impl SessionManager {
         let Some(stored) = self.core.load(audience, id, now).await? else {
             return Ok(None);
         };
-        // An inner id means nothing to an inner service that did not mint it.
-        if !self.may_take_over(&stored, principal) || stored.record.mapped() {
+        if !self.may_take_over(&stored, principal) {
             return Ok(None);
         }
-        let room = self.admit(principal.map(OwnerTag::of), false).await;
-        let room = room.map_err(|_| {
-            StoreError::new(StoreErrorKind::Unavailable, "no room for another session")
-        })?;
         let handshake = self.shared_handshake(Arc::clone(stored.record.handshake()));
         let mut stored = stored;
         stored.record = Arc::new((*stored.record).clone().with_handshake(handshake));
-        let session = Arc::new(LiveSession::new(
-            self.home(audience),
-            stored,
-            flag::RESTORED,
-            now,
-        ));
+        let flags = flag::RESTORED | flag::DORMANT;
+        let session = Arc::new(LiveSession::new(self.home(audience), stored, flags, now));
         session.set_principal(principal.cloned());
-        match self.shared.table.insert_if(Arc::clone(&session), || true) {
-            Ok(()) => room.seat(&session),
-            // Another request was faster: its session is the one.
-            Err(_) => return self.live(id).map_or(Ok(None), |session| Ok(Some(session))),
-        }
-        debug!(session = %id.fingerprint(), "session restored");
-        self.ask(session).await
+        Ok(Some(session))
     }
 
     fn may_take_over(&self, stored: &Stored, principal: Option<&Principal>) -> bool {

@@ -47,7 +47,7 @@ impl SessionManager {
 
     /// One round of the keeper.
     pub(crate) async fn clean_up(&self) -> Result<(), StoreError> {
-        self.look_through().await;
+        self.look_through(false).await;
         self.shared.admission.tidy();
         loop {
             let now = self.core.now();
@@ -62,8 +62,9 @@ impl SessionManager {
         }
     }
 
-    /// Looks at each live session: tells the store of those in use, drops those that are over or long quiet.
-    async fn look_through(&self) {
+    /// Looks at each live session: tells the store of those in use, drops those that are over or long quiet. `all`
+    /// tells it also what can wait.
+    async fn look_through(&self, all: bool) {
         for part in 0..Sharded::<Arc<LiveSession>>::SHARDS {
             let look = Look::new(&self.core);
             let now = look.now;
@@ -74,7 +75,9 @@ impl SessionManager {
                 }
             });
             stream::iter(due)
-                .for_each_concurrent(config::MAX_TOUCHES, |session| self.care_for(session, now))
+                .for_each_concurrent(config::MAX_TOUCHES, |session| {
+                    self.care_for(session, now, all)
+                })
                 .await;
             if part % PARTS_AT_ONCE == 0 {
                 tokio::task::yield_now().await;
@@ -82,7 +85,7 @@ impl SessionManager {
         }
     }
 
-    async fn care_for(&self, session: Arc<LiveSession>, now: Timestamp) {
+    async fn care_for(&self, session: Arc<LiveSession>, now: Timestamp, all: bool) {
         if session.is_gone() {
             return self.end_here(&session, EndReason::Expired);
         }
@@ -91,7 +94,7 @@ impl SessionManager {
         if quiet && self.core.capabilities.shared && !session.has(flag::AWAITED) {
             return self.detach(&session, now);
         }
-        match self.tell(&session, now).await {
+        match self.tell(&session, now, all).await {
             Ok(true) => {}
             Ok(false) => self.end_here(&session, EndReason::Expired),
             Err(error) => {
@@ -100,27 +103,35 @@ impl SessionManager {
         }
     }
 
-    /// Tells the store of the session's last use; says whether the session is alive.
-    async fn tell(&self, session: &Arc<LiveSession>, now: Timestamp) -> Result<bool, StoreError> {
+    /// Tells the store of the session's last use if it is time, or `must` be; says whether the session is alive.
+    async fn tell(
+        &self,
+        session: &Arc<LiveSession>,
+        now: Timestamp,
+        must: bool,
+    ) -> Result<bool, StoreError> {
         let half_open = session.has(flag::HALF_OPEN);
         if session.is_busy(now) || !self.core.capabilities.idle_expiry {
-            return self.touch(session, now, half_open).await;
+            return self.touch(session, now, half_open, must).await;
         }
         let key = session.key();
-        if !session.is_untold() {
-            // Another instance may have used it: the store knows.
-            return Ok(self.core.touch(&key, now, None).await?.is_some());
+        let tells = session.is_untold() && (must || session.must_tell(now, half_open));
+        // Another instance may have used it, or ended it: the store knows.
+        let seen = if tells { session.last_seen() } else { now };
+        let deadline = tells.then(|| self.core.idle_deadline(seen, half_open));
+        let Some(revision) = self.core.touch(&key, seen, deadline).await? else {
+            return Ok(false);
+        };
+        if tells {
+            session.set_told(seen, now);
+            session.set_asked(seen);
         }
-        let seen = session.last_seen();
-        let deadline = self.core.idle_deadline(seen, half_open);
-        let alive = self.core.touch(&key, seen, Some(deadline)).await?.is_some();
-        session.set_touched(seen);
-        Ok(alive)
+        self.see_revision(session, revision, now).await
     }
 
     /// Writes all touches that the store has not heard of.
     pub(super) async fn tell_the_store(&self) {
-        self.look_through().await;
+        self.look_through(true).await;
     }
 }
 
@@ -161,8 +172,6 @@ struct Look {
     now: Timestamp,
     /// How long a session must not have been used to be quiet, in milliseconds.
     quiet: u64,
-    /// How long an answer of the store holds, in milliseconds: without a watch, and with one.
-    windows: [u64; 2],
     /// Whether the store is told of uses.
     tells: bool,
 }
@@ -185,17 +194,19 @@ impl Look {
         Self {
             now: core.now(),
             quiet: millis(quiet),
-            windows: [false, true].map(|watched| millis(core.config.window(watched))),
             tells: able.idle_expiry,
         }
     }
 
     /// Whether the keeper has something to do for a session.
+    ///
+    /// One that ended on another instance leaves an inner session behind here, until somebody asks.
     fn finds(&self, session: &LiveSession) -> bool {
         session.uses.are_some()
             || session.has(flag::AWAITED)
+            || session.has(flag::MAPPED) && !session.is_watched_over()
             || session.is_quiet(self.now, self.quiet)
-            || self.tells && (session.has(flag::HALF_OPEN) || session.is_untold_in(&self.windows))
+            || self.tells && (session.has(flag::HALF_OPEN) || session.is_untold())
     }
 }
 

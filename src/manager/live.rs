@@ -1,13 +1,12 @@
 //! A session that this instance holds.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::activity::Activity;
+use super::activity::{Activity, Told};
 use super::busy::Uses;
 use super::core::Core;
 use super::extras::Extras;
@@ -42,7 +41,8 @@ pub(crate) struct LiveSession {
     pub(super) revision: AtomicU64,
     activity: Activity,
     pub(super) uses: Uses,
-    pub(super) flags: AtomicU8,
+    pub(super) flags: AtomicU16,
+    told: Told,
     held: Mutex<Held>,
 }
 
@@ -54,28 +54,32 @@ pub(super) struct Held {
 /// Marks of a session.
 pub(crate) mod flag {
     /// Nothing came after initialize yet.
-    pub(crate) const HALF_OPEN: u8 = 1;
+    pub(crate) const HALF_OPEN: u16 = 1;
     /// The client has not finished the handshake, as far as is known.
-    pub(crate) const UNINITIALIZED: u8 = 2;
-    pub(crate) const SUSPENDED: u8 = 4;
+    pub(crate) const UNINITIALIZED: u16 = 2;
+    pub(crate) const SUSPENDED: u16 = 4;
     /// It has an owner.
-    pub(crate) const OWNED: u8 = 8;
+    pub(crate) const OWNED: u16 = 8;
     /// The inner service minted an id of its own.
-    pub(crate) const MAPPED: u8 = 16;
+    pub(crate) const MAPPED: u16 = 16;
     /// Taken over from the store, not begun here.
-    pub(crate) const RESTORED: u8 = 32;
+    pub(crate) const RESTORED: u16 = 32;
     /// Somebody waits for its end.
-    pub(crate) const AWAITED: u8 = 64;
+    pub(crate) const AWAITED: u16 = 64;
+    /// Not served here as yet, or not any more: it must be restored first.
+    pub(crate) const DORMANT: u16 = 128;
+    /// A replay has finished the handshake for the client, whose own word of that may still come.
+    pub(crate) const DUPLICATES: u16 = 256;
 
     /// With one of these a request cannot be served without a second look.
-    pub(crate) const LOOK: u8 = HALF_OPEN | UNINITIALIZED | SUSPENDED;
+    pub(crate) const LOOK: u16 = HALF_OPEN | UNINITIALIZED | SUSPENDED | DORMANT | DUPLICATES;
     /// These follow from the record, and change with it.
-    pub(crate) const WRITTEN: u8 = UNINITIALIZED | SUSPENDED;
+    pub(crate) const WRITTEN: u16 = UNINITIALIZED | SUSPENDED;
 }
 
 impl LiveSession {
     /// A session as the store has it, which was asked at `now`.
-    pub(super) fn new(home: Arc<Home>, stored: Stored, flags: u8, now: Timestamp) -> Self {
+    pub(super) fn new(home: Arc<Home>, stored: Stored, flags: u16, now: Timestamp) -> Self {
         let session = Self {
             id: stored.id,
             home,
@@ -83,14 +87,16 @@ impl LiveSession {
             revision: AtomicU64::new(stored.revision.number()),
             activity: Activity::default(),
             uses: Uses::default(),
-            flags: AtomicU8::new(flags | flags_of(&stored.record)),
+            flags: AtomicU16::new(flags | flags_of(&stored.record)),
+            told: Told::default(),
             held: Mutex::new(Held {
                 record: stored.record,
                 extras: None,
             }),
         };
         session.activity.see_exactly(stored.last_activity);
-        session.set_touched(now);
+        session.set_told(stored.last_activity, stored.last_activity);
+        session.set_asked(now);
         session
     }
 
@@ -138,7 +144,7 @@ impl LiveSession {
         self.activity.last_seen()
     }
 
-    pub(crate) fn has(&self, flags: u8) -> bool {
+    pub(crate) fn has(&self, flags: u16) -> bool {
         self.flags.load(Ordering::Acquire) & flags != 0
     }
 
@@ -156,9 +162,14 @@ impl LiveSession {
     }
 
     pub(super) fn is_gone(&self) -> bool {
-        self.watch
-            .as_ref()
-            .is_some_and(|watch| watch.status() == WatchStatus::Gone)
+        let status = self.watch.as_ref().map(Watch::status);
+        status == Some(WatchStatus::Gone)
+    }
+
+    /// Whether its watch says that it is there: nobody need ask.
+    pub(super) fn is_watched_over(&self) -> bool {
+        let status = self.watch.as_ref().map(Watch::status);
+        matches!(status, Some(WatchStatus::Current(_)))
     }
 
     /// Without a watch only the time counts.
@@ -203,20 +214,22 @@ impl LiveSession {
             || (self.uses.streams() > 0 && now.since(self.last_seen()) < config::STREAM_HOLD)
     }
 
-    /// Whether it was used after the store last heard of it.
+    /// Whether it was used after the last use that the store knows of.
     pub(super) fn is_untold(&self) -> bool {
-        self.last_seen() > self.touched_at()
+        self.last_seen() > self.told_use()
     }
 
-    /// The same, where `windows` are those of sessions without a watch and with one, in milliseconds.
-    pub(super) fn is_untold_in(&self, windows: &[u64; 2]) -> bool {
-        let window = windows[usize::from(self.watch.is_some())];
-        self.activity.is_untold(window)
+    /// The last use that the store knows of.
+    pub(super) fn told_use(&self) -> Timestamp {
+        self.told.last_use()
     }
 
-    /// When the store last heard that the session is in use.
-    pub(super) fn touched_at(&self) -> Timestamp {
-        self.activity.told_at(self.window())
+    /// Whether the store must hear at `now` that the session is in use: a touch interval after it last did, or before
+    /// the session would end there for want of a word.
+    pub(super) fn must_tell(&self, now: Timestamp, half_open: bool) -> bool {
+        let interval = self.core().config.touch_interval();
+        let known_end = self.core().idle_deadline(self.told_use(), half_open);
+        now.since(self.told.at()) >= interval || known_end <= now.saturating_add(interval)
     }
 
     /// Notes that the session is in use; exact to a second.
@@ -229,10 +242,16 @@ impl LiveSession {
         self.activity.see_exactly(now);
     }
 
-    /// Notes that the store was told at `now`. That is no use: a stream that nobody reads would last for ever.
-    pub(super) fn set_touched(&self, now: Timestamp) {
+    /// Notes that the store answered at `now`. That is no use: a stream that nobody reads would last for ever.
+    pub(super) fn set_asked(&self, now: Timestamp) {
         let end = self.held().record.absolute_end();
-        self.activity.set_told(now, self.window(), end);
+        let window = self.core().config.window(self.watch.is_some());
+        self.activity.set_asked(now, window, end);
+    }
+
+    /// Notes that the store was told at `at` of a use at `last_use`.
+    pub(super) fn set_told(&self, last_use: Timestamp, at: Timestamp) {
+        self.told.set(last_use, at);
     }
 
     /// Whether it was not used for `quiet` milliseconds.
@@ -240,18 +259,13 @@ impl LiveSession {
         now.as_millis().saturating_sub(self.last_seen().as_millis()) >= quiet
     }
 
-    /// How long an answer of the store holds.
-    fn window(&self) -> Duration {
-        self.core().config.window(self.watch.is_some())
-    }
-
     /// Sets `flags`; says whether one of them was not set before.
-    pub(super) fn set(&self, flags: u8) -> bool {
+    pub(super) fn set(&self, flags: u16) -> bool {
         self.flags.fetch_or(flags, Ordering::AcqRel) & flags != flags
     }
 
     /// Clears `flags`; says whether one of them was set before.
-    pub(super) fn clear(&self, flags: u8) -> bool {
+    pub(super) fn clear(&self, flags: u16) -> bool {
         self.flags.fetch_and(!flags, Ordering::AcqRel) & flags != 0
     }
 
@@ -276,8 +290,8 @@ impl fmt::Debug for LiveSession {
     }
 }
 
-pub(super) fn flags_of(record: &SessionRecord) -> u8 {
-    let mark = |set: bool, flag: u8| if set { flag } else { 0 };
+pub(super) fn flags_of(record: &SessionRecord) -> u16 {
+    let mark = |set: bool, flag: u16| if set { flag } else { 0 };
     mark(!record.initialized(), flag::UNINITIALIZED)
         | mark(record.suspended(), flag::SUSPENDED)
         | mark(record.owner().is_some(), flag::OWNED)

@@ -10,9 +10,12 @@ mod eviction;
 mod extras;
 mod finding;
 mod half_open;
+mod inner_session;
 mod keeper;
 mod live;
 mod pending;
+mod restoring;
+mod waking;
 mod writing;
 
 use std::collections::{HashMap, HashSet};
@@ -31,13 +34,15 @@ pub use writing::SessionError;
 pub(crate) use admission::Reservation;
 pub(crate) use beginning::Beginning;
 pub(crate) use busy::{Busy, Use};
-pub(crate) use extras::InnerSession;
+pub(crate) use inner_session::{InnerSession, Lost};
 pub(crate) use live::{LiveSession, flag};
 pub(crate) use pending::Pending;
+pub(crate) use restoring::{NotRestored, Replayed, RestoreOutcome};
 
 use self::admission::Admission;
 use self::core::Core;
 use self::live::Home;
+use self::restoring::Restores;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
 use crate::session::Handshake;
@@ -62,6 +67,7 @@ pub(crate) struct Shared {
     initializes: Arc<Semaphore>,
     closers: Arc<Semaphore>,
     closings: Arc<Semaphore>,
+    restores: Restores,
     body_bytes: Arc<AtomicUsize>,
 }
 
@@ -97,6 +103,7 @@ impl SessionManager {
             initializes: Arc::new(Semaphore::new(config::MAX_INITIALIZES)),
             closers: Arc::new(Semaphore::new(config::MAX_CLOSERS)),
             closings: Arc::new(Semaphore::new(config::MAX_CLOSINGS)),
+            restores: Restores::default(),
             body_bytes: Arc::default(),
         };
         Self {
@@ -164,6 +171,11 @@ impl SessionManager {
     ) -> Result<bool, StoreError> {
         let existed = self.core.delete(&session.key(), self.core.now()).await?;
         self.end_here(session, reason);
+        // Another request may have taken the session up since this one has found it.
+        let same = |live: &Arc<LiveSession>| live.audience() == session.audience();
+        if let Some(live) = self.live(session.id()).filter(same) {
+            self.end_here(&live, reason);
+        }
         Ok(existed)
     }
 

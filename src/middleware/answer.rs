@@ -21,7 +21,9 @@ use crate::protocol::sse::EventReader;
 pub(super) enum Outcome {
     /// With a result that names this version.
     Success(ProtocolVersion),
-    /// With anything else: no session begins.
+    /// With an error, or a result with which no session begins: the inner service says no.
+    Refused,
+    /// With something that is no answer: no session begins either.
     Failure,
     /// It cannot be known: the answer is too long, or broke off.
     Unknown,
@@ -128,9 +130,8 @@ impl From<InitializeAnswer> for Outcome {
             InitializeAnswer::Result {
                 version: Some(version),
             } if version.has_sessions() => Self::Success(version),
-            InitializeAnswer::Result { .. }
-            | InitializeAnswer::Error
-            | InitializeAnswer::NotForUs => Self::Failure,
+            InitializeAnswer::Result { .. } | InitializeAnswer::Error => Self::Refused,
+            InitializeAnswer::NotForUs => Self::Failure,
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::session::{Principal, SessionId, Timestamp};
 pub(super) struct Endpoint {
     pub(super) options: Options,
     pub(super) manager: SessionManager,
-    /// Where the first session began.
+    /// Where the first session began, or was restored.
     pub(super) address: OnceLock<Address>,
     /// Ends inner sessions. Set by the first request, which knows the types of the bodies.
     pub(super) closer: OnceLock<Closer>,
@@ -74,6 +74,11 @@ impl Endpoint {
             Decision::Refuse(refusal) if !lines.is_grpc() => First::Refused(refusal),
             _ => First::Waits,
         }
+    }
+
+    /// Whether a mapped session may be restored.
+    pub(super) fn replays(&self) -> bool {
+        self.manager.core().config.restore.replays(true)
     }
 
     /// The audience of a request: what the layer was told, else its path. All gRPC methods are one endpoint.

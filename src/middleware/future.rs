@@ -14,6 +14,7 @@ use pin_project_lite::pin_project;
 use super::body::ResponseBody;
 use super::endpoint::Endpoint;
 use super::inner::{self, Address, Closer};
+use super::paths::Again;
 use super::reply::{self, Answer};
 use crate::manager::{Busy, EndReason};
 use crate::protocol::error::Refusal;
@@ -33,7 +34,7 @@ pin_project! {
     enum Kind<F, R, E> {
         Untouched { #[pin] future: F },
         Passthrough { #[pin] future: F, passing: Option<Passing> },
-        Known { #[pin] future: F, known: Option<Known> },
+        Known { #[pin] future: F, known: Option<Known>, again: Option<Again<R, E>> },
         Session { future: Boxed<R, E> },
     }
 }
@@ -77,12 +78,14 @@ impl<F, R, E> ResponseFuture<F, R, E> {
         }
     }
 
+    /// A request of a session; `again` sends it once more if its inner session is lost.
     #[inline]
-    pub(super) fn known(future: F, known: Known) -> Self {
+    pub(super) fn known(future: F, known: Known, again: Option<Again<R, E>>) -> Self {
         Self {
             kind: Kind::Known {
                 future,
                 known: Some(known),
+                again,
             },
         }
     }
@@ -101,19 +104,25 @@ where
 {
     type Output = Result<Answer<R>, E>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().kind.project() {
-            KindProject::Untouched { future } => Poll::Ready(
-                ready!(future.poll(cx)).map(|response| response.map(ResponseBody::passed)),
-            ),
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let once_more = match self.as_mut().project().kind.project() {
+            KindProject::Untouched { future } => {
+                return future
+                    .poll(cx)
+                    .map_ok(|response| response.map(ResponseBody::passed));
+            }
             KindProject::Passthrough { future, passing } => {
                 let response = ready!(future.poll(cx))?;
                 let passing = passing
                     .take()
                     .expect("a future is not polled after it was ready");
-                Poll::Ready(Ok(passing.answer(response)))
+                return Poll::Ready(Ok(passing.answer(response)));
             }
-            KindProject::Known { future, known } => {
+            KindProject::Known {
+                future,
+                known,
+                again,
+            } => {
                 let Poll::Ready(result) = future.poll(cx) else {
                     if let Some(known) = known {
                         known.busy.wait();
@@ -123,9 +132,22 @@ where
                 let known = known
                     .take()
                     .expect("a future is not polled after it was ready");
-                Poll::Ready(result.map(|response| known.answer(response)))
+                match known.answer(result?) {
+                    Answered::Given(answer) => return Poll::Ready(Ok(answer)),
+                    Answered::Lost(known) => match again.take() {
+                        Some(again) => again(known),
+                        None => return Poll::Ready(Ok(known.end())),
+                    },
+                }
             }
+            KindProject::Session { future } => return future.as_mut().poll(cx),
+        };
+        // The first future goes: it may hold a permit that the second one needs.
+        let mut kind = self.project().kind;
+        kind.set(Kind::Session { future: once_more });
+        match kind.project() {
             KindProject::Session { future } => future.as_mut().poll(cx),
+            _ => Poll::Pending,
         }
     }
 }
@@ -170,29 +192,38 @@ where
     answer
 }
 
+/// What became of a request of a session.
+pub(super) enum Answered<R> {
+    Given(Answer<R>),
+    /// The inner service does not know its session any more, and has not executed the request.
+    Lost(Known),
+}
+
 impl Known {
     /// The answer to a request of a session.
     #[inline]
-    pub(super) fn answer<R>(self, mut response: Response<R>) -> Answer<R>
+    pub(super) fn answer<R>(self, mut response: Response<R>) -> Answered<R>
     where
         R: Body<Data = Bytes>,
     {
-        let stray = inner::take_id(response.headers_mut());
-        if let Some(id) = stray.filter(|id| self.inner_id.as_deref() != Some(id))
-            && let Some(closer) = self.endpoint.closer.get()
-        {
-            // A session of the inner service inside one of ours: nobody could ever reach it.
-            closer.close(id, self.address());
-        }
+        self.close_stray(&mut response);
         if self.inner_id.is_some() && response.status() == StatusCode::NOT_FOUND {
-            self.lost()
-        } else {
-            held(response, self.busy)
+            return Answered::Lost(self);
         }
+        Answered::Given(held(response, self.busy))
     }
 
-    /// The inner service does not know its session any more: it is over, and the request was not executed.
-    fn lost<R>(self) -> Answer<R> {
+    /// The same where 404 says nothing of sessions.
+    pub(super) fn answer_as_it_is<R>(self, mut response: Response<R>) -> Answer<R>
+    where
+        R: Body<Data = Bytes>,
+    {
+        self.close_stray(&mut response);
+        held(response, self.busy)
+    }
+
+    /// The inner session is lost, and none is ever begun again: the session is over.
+    pub(super) fn end<R>(self) -> Answer<R> {
         let (manager, session) = (
             self.endpoint.manager.clone(),
             Arc::clone(self.busy.session()),
@@ -203,8 +234,13 @@ impl Known {
         reply::refuse(Refusal::SessionNotFound, None)
     }
 
-    fn address(&self) -> Address {
-        let session = self.busy.session();
-        self.endpoint.address_of(session)
+    /// Ends a session of the inner service inside one of ours: nobody could ever reach it.
+    fn close_stray<R>(&self, response: &mut Response<R>) {
+        let stray = inner::take_id(response.headers_mut());
+        if let Some(id) = stray.filter(|id| self.inner_id.as_deref() != Some(id))
+            && let Some(closer) = self.endpoint.closer.get()
+        {
+            closer.close(id, self.endpoint.address_of(self.busy.session()));
+        }
     }
 }

@@ -142,6 +142,18 @@ impl fmt::Debug for Closer {
     }
 }
 
+/// Makes the service ready and calls it.
+pub(super) async fn call<S, B, R>(
+    inner: &mut S,
+    request: Request<RequestBody<B>>,
+) -> Result<Response<R>, S::Error>
+where
+    S: InnerService<B, R>,
+{
+    poll_fn(|cx| inner.poll_ready(cx)).await?;
+    inner.call(request).await
+}
+
 /// Takes the inner service's id out of the headers of an answer: it never leaves.
 pub(super) fn take_id(headers: &mut HeaderMap) -> Option<HeaderValue> {
     header::has_session_id(headers)

@@ -36,12 +36,17 @@ use crate::store::SessionStore;
 /// | until the answer is there | 60 s | [`with_initialize_timeout`](Self::with_initialize_timeout) |
 /// | reading a body | 30 s; 5 s to echo an id | [`with_body_timeout`](Self::with_body_timeout) |
 /// | one call of the store | 2 s | [`with_store_timeout`](Self::with_store_timeout) |
+/// | a session that only the store knows | its initialize is sent again if the inner service has ids of its own | [`with_restore`](Self::with_restore) |
+/// | until the inner service has taken it up | 10 s | [`with_restore_timeout`](Self::with_restore_timeout) |
+/// | headers that go along | `Host`, `Origin`, credentials, `Forwarded`, traces | [`with_restore_headers`](Self::with_restore_headers) |
 /// | bodies inside a session | not read | [`with_strict_bodies`](Self::with_strict_bodies) |
 ///
 /// Fixed: all bodies being read together 256 MiB; of a refused body 4 MiB are read, for at most 5 s; 1 024 initializes
 /// at once; inner sessions are ended 64 at a time, within 5 s each, and at most 10 000 wait for it; a stream alone keeps
 /// its session busy for an hour after its last byte was taken; an id has at
-/// most 1 KiB; a refused client is told to come back after 1 to 3 s; a session that eviction may end was idle for
+/// most 1 KiB; 256 restores at once, and a session whose restore failed is not tried again for 2 s; where the inner
+/// service has ids of its own, 64 KiB of a request are kept until it is answered, and a session that it lost is begun
+/// again once in 10 s; for a minute after a restore bodies of up to 1 KiB are looked at; a refused client is told to come back after 1 to 3 s; a session that eviction may end was idle for
 /// 300 s, or half-open for 10 s; equal handshakes are kept once, for up to 1 024 different ones.
 ///
 /// # Examples

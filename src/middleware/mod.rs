@@ -12,7 +12,9 @@ mod layer;
 mod options;
 mod paths;
 mod principal;
+mod replay;
 mod reply;
+mod restore_options;
 mod service;
 
 pub use body::{RequestBody, ResponseBody};
@@ -20,4 +22,5 @@ pub use future::ResponseFuture;
 pub use layer::SessionLayer;
 pub use options::{MissingId, Modern, StaleNotification, UnknownId};
 pub use principal::PrincipalExtractor;
+pub use replay::SessionRestored;
 pub use service::Session;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
+
 use super::guard::AllowLists;
 use super::principal::PrincipalExtractor;
 use crate::protocol::request::Rules;
@@ -22,6 +24,8 @@ pub(super) struct Options {
     pub(super) stale_notification: StaleNotification,
     pub(super) modern: Modern,
     pub(super) grpc_initialize: Option<Arc<str>>,
+    /// Headers of the caller that a replay takes along, beside its own.
+    pub(super) restore_headers: Vec<HeaderName>,
 }
 
 impl Default for Options {
@@ -44,6 +48,7 @@ impl Default for Options {
             stale_notification: StaleNotification::default(),
             modern: Modern::default(),
             grpc_initialize: None,
+            restore_headers: Vec::new(),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::body::RequestBody;
 use super::endpoint::{Endpoint, First};
 use super::future::{Known, Passing, ResponseFuture};
 use super::inner::{Address, Closer, InnerService, Spare};
-use super::paths::{Arrival, arrive, may_resume, swap_id};
+use super::paths::{Arrival, Kept, arrive, may_resume, swap_id};
 use super::reply;
 use crate::manager::{Busy, SessionContext};
 use crate::protocol::error::Refusal;
@@ -136,8 +136,8 @@ impl<S> Session<S> {
     ) -> ResponseFuture<S::Future, R, S::Error>
     where
         S: InnerService<B, R>,
-        B: Send + 'static,
-        R: Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        R: Body<Data = Bytes> + Send + 'static,
     {
         if present.last_event_id && !may_resume(request.method(), busy.session()) {
             return self.refuse(Refusal::UnknownLastEventId);
@@ -148,10 +148,15 @@ impl<S> Session<S> {
         let known = Known {
             busy,
             endpoint: Arc::clone(&self.endpoint),
-            inner_id: inner_id.map(Box::new),
+            inner_id,
         };
-        let request = request.map(RequestBody::unread);
-        ResponseFuture::known(self.inner.call(request), known)
+        if known.inner_id.is_none() || !self.endpoint.replays() {
+            let request = request.map(RequestBody::unread);
+            return ResponseFuture::known(self.inner.call(request), known, None);
+        }
+        let (request, kept) = Kept::of(request.map(RequestBody::unread));
+        let again = kept.later(Arc::clone(&self.spare), self.closer().clone());
+        ResponseFuture::known(self.inner.call(request), known, Some(again))
     }
 
     /// Goes the way of a request that must wait, with a fresh copy of the inner service.

@@ -1,6 +1,8 @@
 //! The names of MCP's headers, and what their values say. No other file writes such a name.
 
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::version::ProtocolVersion;
@@ -9,10 +11,22 @@ use super::version::ProtocolVersion;
 pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static(SESSION_ID_NAME);
 /// `Last-Event-ID`: the last event a resuming client has seen, up to 2025-11-25.
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static(LAST_EVENT_ID_NAME);
-#[cfg(test)]
+/// `MCP-Protocol-Version`: the revision a request is written in, from 2025-06-18 on.
 pub(crate) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static(PROTOCOL_VERSION_NAME);
-#[cfg(test)]
+/// `Mcp-Method`: the method of the JSON-RPC request in the body, from 2026-07-28 on.
 pub(crate) const METHOD: HeaderName = HeaderName::from_static(METHOD_NAME);
+/// What says something of one request or its body, and would be wrong on another.
+pub(crate) const OF_ONE_REQUEST: [HeaderName; 9] = [
+    SESSION_ID,
+    LAST_EVENT_ID,
+    PROTOCOL_VERSION,
+    METHOD,
+    HeaderName::from_static("mcp-name"),
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    TRANSFER_ENCODING,
+    ACCEPT_ENCODING,
+];
 
 /// The names as values with one place in memory: a constant would be made anew for each comparison.
 static NAMES: Names = Names {
@@ -31,9 +45,7 @@ struct Names {
 
 const SESSION_ID_NAME: &str = "mcp-session-id";
 const LAST_EVENT_ID_NAME: &str = "last-event-id";
-/// `MCP-Protocol-Version`: the revision a request is written in, from 2025-06-18 on.
 const PROTOCOL_VERSION_NAME: &str = "mcp-protocol-version";
-/// `Mcp-Method`: the method of the JSON-RPC request in the body, from 2026-07-28 on.
 const METHOD_NAME: &str = "mcp-method";
 
 /// The session id header as it came, not yet parsed.

@@ -121,6 +121,11 @@ impl<'a> Message<'a> {
         self.has_method("ping") && self.is_request()
     }
 
+    /// Whether this is the client's word that the handshake is finished.
+    pub(crate) fn is_initialized(&self) -> bool {
+        self.has_method("notifications/initialized") && self.id.is_none()
+    }
+
     /// Whether this wants an answer.
     pub(crate) fn is_request(&self) -> bool {
         self.method.is_some() && self.id.is_some()
@@ -187,6 +192,11 @@ impl<'a> RequestId<'a> {
         let is_integer = digits.bytes().all(|byte| byte.is_ascii_digit()) && json != "-0";
         let is_id = is_integer || json::text(value).is_some();
         is_id.then_some(Self(Cow::Borrowed(json)))
+    }
+
+    /// An id of our own: a word of plain letters and a number.
+    pub(crate) fn numbered(word: &str, number: u64) -> RequestId<'static> {
+        RequestId(Cow::Owned(format!(r#""{word}-{number:016x}""#)))
     }
 
     /// The id as it was written.

@@ -82,7 +82,10 @@ pub(crate) async fn a_session_suspended_in_the_middle_of_its_restore_is_kept_and
     assert_eq!(a.status(&id, "suspend").await, StatusCode::OK);
     b.release.add_permits(2);
 
-    assert_eq!(soon(first).await.unwrap().0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        soon(first).await.unwrap().0,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
     for instance in [&a, &b] {
         let status = instance.status(&id, "count").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);

@@ -136,7 +136,7 @@ impl SessionContext {
     /// When the session ends if it is not used again; [`Timestamp::NEVER`] if it does not.
     pub fn expires_at(&self) -> Option<Timestamp> {
         let session = self.session()?;
-        let used = session.last_seen().max(session.touched_at());
+        let used = session.last_seen().max(session.told_use());
         let idle = session
             .core()
             .idle_deadline(used, session.has(flag::HALF_OPEN));

@@ -10,7 +10,8 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::Rest;
+use super::kept::Again;
+use super::{KeptBody, Rest};
 
 pin_project! {
     /// The body of a request as the inner service gets it: that of the client, byte for byte.
@@ -54,6 +55,41 @@ impl<B> RequestBody<B> {
             ahead: Ahead::of(read, trailers),
             rest: Rest::Over,
         }
+    }
+
+    /// The same body, and a second hold on it that can send it again.
+    pub(crate) fn keep(self) -> (Self, KeptBody<B>) {
+        let ahead = self.ahead.map(|ahead| *ahead);
+        let (read, trailers) =
+            ahead.map_or_else(Default::default, |ahead| (ahead.data, ahead.trailers));
+        let rest = match self.rest {
+            Rest::Untouched { body } => Some(Box::pin(body)),
+            Rest::Begun { body } => Some(body),
+            // What is kept already is not kept twice: it was sent again once.
+            Rest::Kept { body } => body.take().and_then(|whole| whole.rest),
+            Rest::Over => None,
+        };
+        let ahead = Ahead::of(read.clone(), trailers.clone());
+        let kept = KeptBody::new(Again {
+            read,
+            trailers,
+            rest,
+        });
+        let rest = Rest::Kept { body: kept.clone() };
+        (Self { ahead, rest }, kept)
+    }
+
+    /// The body of `kept` from its beginning, if it is whole.
+    pub(crate) fn again(kept: &KeptBody<B>) -> Option<Self> {
+        let Again {
+            read,
+            trailers,
+            rest,
+        } = kept.take()?;
+        Some(match rest {
+            Some(rest) => Self::begun(read, rest),
+            None => Self::whole(read, trailers),
+        })
     }
 }
 

@@ -7,12 +7,15 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::KeptBody;
+
 pin_project! {
-    /// A body that was not touched, or was pinned to read from it, or is over.
+    /// A body that was not touched, or was pinned to read from it, or may be sent again, or is over.
     #[project = RestProject]
     pub(super) enum Rest<B> {
         Untouched { #[pin] body: B },
         Begun { body: Pin<Box<B>> },
+        Kept { body: KeptBody<B> },
         Over,
     }
 }
@@ -41,6 +44,7 @@ impl<B: Body<Data = Bytes>> Body for Rest<B> {
         match self.project() {
             RestProject::Untouched { body } => body.poll_frame(cx),
             RestProject::Begun { body } => body.as_mut().poll_frame(cx),
+            RestProject::Kept { body } => body.poll_frame(cx),
             RestProject::Over => Poll::Ready(None),
         }
     }
@@ -49,6 +53,7 @@ impl<B: Body<Data = Bytes>> Body for Rest<B> {
         match self {
             Self::Untouched { body } => body.is_end_stream(),
             Self::Begun { body } => body.is_end_stream(),
+            Self::Kept { body } => body.is_end_stream(),
             Self::Over => true,
         }
     }
@@ -57,6 +62,7 @@ impl<B: Body<Data = Bytes>> Body for Rest<B> {
         match self {
             Self::Untouched { body } => body.size_hint(),
             Self::Begun { body } => body.size_hint(),
+            Self::Kept { body } => body.size_hint(),
             Self::Over => SizeHint::with_exact(0),
         }
     }

@@ -15,12 +15,13 @@ use http_body::Body;
 
 use super::begin::{Admitted, Begun, admit, in_a_task};
 use super::known::enter;
-use super::{Arrival, call, find};
+use super::restore;
+use super::{Arrival, find};
 use crate::config;
 use crate::manager::{LiveSession, flag};
 use crate::middleware::body::{RequestBody, ResponseBody};
 use crate::middleware::future::Known;
-use crate::middleware::inner::{self, InnerService};
+use crate::middleware::inner::{self, InnerService, call};
 use crate::middleware::reply::{self, Answer, GrpcCode};
 use crate::protocol::ProtocolVersion;
 use crate::protocol::header::{self, RawId};
@@ -70,8 +71,12 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     R: Body<Data = Bytes> + Send + 'static,
 {
-    let busy = arrival
-        .endpoint
+    let endpoint = &arrival.endpoint;
+    let session = restore::load_only(endpoint, session)
+        .await
+        .map_err(|_| GrpcCode::Unavailable)?
+        .ok_or(GrpcCode::NotFound)?;
+    let busy = endpoint
         .begin(Arc::clone(&session), &arrival.parts.method)
         .ok_or(if session.is_detached() {
             GrpcCode::Unavailable
@@ -81,8 +86,7 @@ where
     if session.has(flag::SUSPENDED) {
         return Err(GrpcCode::Unavailable);
     }
-    arrival
-        .endpoint
+    endpoint
         .manager
         .note_use(&session, true)
         .await
@@ -94,10 +98,10 @@ where
     let known = Known {
         busy,
         endpoint: arrival.endpoint,
-        inner_id: inner_id.map(Box::new),
+        inner_id,
     };
     let result = call(&mut arrival.inner, Request::from_parts(arrival.parts, body)).await;
-    Ok(result.map(|response| known.answer(response)))
+    Ok(result.map(|response| known.answer_as_it_is(response)))
 }
 
 /// Serves the call that begins a session if it succeeds.

@@ -7,11 +7,11 @@ use http::Request;
 use http::header::ACCEPT_ENCODING;
 use http_body::Body;
 
+use super::Arrival;
 use super::begin::{Admitted, Begun, admit, in_a_task};
-use super::{Arrival, call};
 use crate::middleware::answer::{Outcome, examine};
 use crate::middleware::body::RequestBody;
-use crate::middleware::inner::{self, InnerService};
+use crate::middleware::inner::{self, InnerService, call};
 use crate::middleware::reply::{self, Answer};
 use crate::protocol::error::Refusal;
 use crate::protocol::header;
@@ -92,7 +92,7 @@ where
             Ok(begun) => begun,
             Err(_) => Begun::without_session(reply::unavailable(Some(&id))),
         },
-        Outcome::Failure => Begun::without_session(answer),
+        Outcome::Refused | Outcome::Failure => Begun::without_session(answer),
         Outcome::Unknown => {
             Begun::without_session(reply::refuse(Refusal::BadInitializeAnswer, Some(&id)))
         }

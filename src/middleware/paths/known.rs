@@ -7,18 +7,19 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body;
 
-use super::{Arrival, call};
+use super::restore::{self, Unrestored};
+use super::{Arrival, Kept};
 use crate::config;
 use crate::manager::{Busy, LiveSession, SessionContext, flag};
 use crate::middleware::body::RequestBody;
 use crate::middleware::collect::{self, End, Limits};
 use crate::middleware::endpoint::Endpoint;
-use crate::middleware::future::Known;
-use crate::middleware::inner::InnerService;
+use crate::middleware::future::{Answered, Known};
+use crate::middleware::inner::{Closer, InnerService, call};
 use crate::middleware::reply::{self, Answer};
 use crate::protocol::error::Refusal;
 use crate::protocol::header;
-use crate::protocol::message::Peek;
+use crate::protocol::message::{Peek, RequestId};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Serves a request whose session is alive, after the second look that it needs.
@@ -34,6 +35,11 @@ where
     R: Body<Data = Bytes> + Send + 'static,
 {
     let id = message.and_then(Peek::request_id);
+    let session = match restore::run::<S, B, R>(&mut arrival, session).await {
+        Ok(session) => session,
+        Err(Unrestored::Refused(refusal)) => return Ok(arrival.refuse(refusal, message)),
+        Err(Unrestored::Answered(answer)) => return Ok(answer),
+    };
     // It may have ended since it was found.
     let Some(mut busy) = arrival
         .endpoint
@@ -50,34 +56,48 @@ where
     if session.has(flag::SUSPENDED) {
         return Ok(reply::unavailable(id));
     }
-    let resumes = arrival.parts.headers.contains_key(header::LAST_EVENT_ID);
-    if resumes && !may_resume(&arrival.parts.method, &session) {
-        return Ok(reply::refuse(Refusal::UnknownLastEventId, id));
-    }
     let is_post = arrival.parts.method == Method::POST;
     let body = match open(&arrival.endpoint, is_post, body, &session, message).await {
         Ok(body) => body,
-        Err(Unopened::Body) => return Ok(reply::refuse(Refusal::NotJson, id)),
-        Err(Unopened::Store(error)) if error.kind() == StoreErrorKind::Gone => {
-            return Ok(reply::refuse(Refusal::SessionNotFound, id));
-        }
-        Err(Unopened::Store(error)) => {
-            tracing::warn!(%error, "use of a session could not be noted");
-            return Ok(reply::unavailable(id));
-        }
+        Err(unopened) => return Ok(unopened.answer(id)),
     };
     let inner_id = enter(&mut arrival.parts, &busy);
     let known = Known {
         busy,
         endpoint: arrival.endpoint,
-        inner_id: inner_id.map(Box::new),
+        inner_id,
     };
-    let response = call(&mut arrival.inner, Request::from_parts(arrival.parts, body)).await?;
-    Ok(known.answer(response))
+    let request = Request::from_parts(arrival.parts, body);
+    go_in(arrival.inner, arrival.closer, request, known).await
+}
+
+/// Calls the inner service in a session; once more if that has lost its own.
+async fn go_in<S, B, R>(
+    mut inner: S,
+    closer: Closer,
+    request: Request<RequestBody<B>>,
+    known: Known,
+) -> Result<Answer<R>, S::Error>
+where
+    S: InnerService<B, R>,
+    B: Body<Data = Bytes> + Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
+{
+    if known.inner_id.is_none() || !known.endpoint.replays() {
+        return Ok(match known.answer(call(&mut inner, request).await?) {
+            Answered::Given(answer) => answer,
+            Answered::Lost(known) => known.end(),
+        });
+    }
+    let (request, kept) = Kept::of(request);
+    match known.answer(call(&mut inner, request).await?) {
+        Answered::Given(answer) => Ok(answer),
+        Answered::Lost(known) => kept.again(inner, closer, known).await,
+    }
 }
 
 /// Puts the session into a request: its context, and the inner service's id in place of the client's.
-pub(super) fn enter(parts: &mut Parts, busy: &Busy) -> Option<HeaderValue> {
+pub(super) fn enter(parts: &mut Parts, busy: &Busy) -> Option<Box<HeaderValue>> {
     let context = SessionContext::live(Arc::clone(busy.session()));
     parts.extensions.insert(context);
     swap_id(&mut parts.headers, busy.session())
@@ -87,19 +107,20 @@ pub(super) fn enter(parts: &mut Parts, busy: &Busy) -> Option<HeaderValue> {
 pub(in crate::middleware) fn swap_id(
     headers: &mut HeaderMap,
     session: &LiveSession,
-) -> Option<HeaderValue> {
+) -> Option<Box<HeaderValue>> {
     let inner_id = session.inner_id();
     match &inner_id {
         Some(id) => headers.insert(header::SESSION_ID, id.clone()),
         None => headers.remove(header::SESSION_ID),
     };
-    inner_id
+    inner_id.map(Box::new)
 }
 
 /// Whether a request with a Last-Event-ID resumes no stream, or one that the inner service can know: that of a
 /// session it began here. Wire rules 45 and 46.
 pub(in crate::middleware) fn may_resume(method: &Method, session: &LiveSession) -> bool {
-    *method != Method::GET || (session.has(flag::MAPPED) && !session.has(flag::RESTORED))
+    *method != Method::GET
+        || (session.has(flag::MAPPED) && !session.has(flag::RESTORED | flag::DORMANT))
 }
 
 /// Notes what the first requests after initialize say of the handshake. Gives the body back as it was.
@@ -113,17 +134,22 @@ async fn open<B>(
 where
     B: Body<Data = Bytes> + Send + 'static,
 {
-    if !session.has(flag::HALF_OPEN | flag::UNINITIALIZED) {
+    let awaits_duplicate = is_post && session.awaits_duplicate(endpoint.manager.core().now());
+    if !session.has(flag::HALF_OPEN | flag::UNINITIALIZED) && !awaits_duplicate {
         return Ok(body);
     }
-    let (body, ready) = match message {
-        _ if !is_post => (body, false),
-        Some(message) => (body, finishes_handshake(message)),
+    let (body, said) = match message {
+        _ if !is_post => (body, Said::Nothing),
+        Some(message) => (body, Said::by(message)),
         None => look_into(endpoint, body).await?,
     };
+    if awaits_duplicate && said == Said::Initialized && session.take_duplicate() {
+        // The replay has said so. Said twice, it would run the inner service's hook twice.
+        return Err(Unopened::Duplicate);
+    }
     endpoint
         .manager
-        .note_use(session, ready)
+        .note_use(session, said != Said::Nothing)
         .await
         .map_err(Unopened::Store)?;
     Ok(body)
@@ -133,7 +159,7 @@ where
 async fn look_into<B>(
     endpoint: &Endpoint,
     body: RequestBody<B>,
-) -> Result<(RequestBody<B>, bool), Unopened>
+) -> Result<(RequestBody<B>, Said), Unopened>
 where
     B: Body<Data = Bytes> + Send + 'static,
 {
@@ -142,7 +168,7 @@ where
         .exact()
         .is_none_or(|length| length > config::MAX_HALF_OPEN_BODY)
     {
-        return Ok((body, true));
+        return Ok((body, Said::Other));
     }
     let manager = &endpoint.manager;
     let limits = Limits {
@@ -157,18 +183,53 @@ where
         End::Full => return Err(Unopened::Store(StoreErrorKind::Unavailable.into())),
         End::TooLong | End::NotJson | End::TooSlow | End::Broken => return Err(Unopened::Body),
     }
-    let ready = Peek::parse(read.bytes()).is_ok_and(|message| finishes_handshake(&message));
-    Ok((read.into_whole(), ready))
+    let message = Peek::parse(read.bytes());
+    let said = message.map_or(Said::Nothing, |message| Said::by(&message));
+    Ok((read.into_whole(), said))
 }
 
-/// Whether a client that sends this has got the answer to its initialize and goes on. A ping may come before.
-fn finishes_handshake(message: &Peek<'_>) -> bool {
-    !matches!(message, Peek::Object(message) if message.is_ping())
+/// What a message says of the handshake.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Said {
+    /// Nothing: a ping may come before its end.
+    Nothing,
+    /// That the client has finished it.
+    Initialized,
+    /// That the client has got the answer to its initialize, and goes on.
+    Other,
+}
+
+impl Said {
+    fn by(message: &Peek<'_>) -> Self {
+        match message {
+            Peek::Object(message) if message.is_ping() => Self::Nothing,
+            Peek::Object(message) if message.is_initialized() => Self::Initialized,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// Why a request could not be let in.
 enum Unopened {
     /// Its body did not come.
     Body,
+    /// It says what a replay has said already.
+    Duplicate,
     Store(StoreError),
+}
+
+impl Unopened {
+    fn answer<R>(self, id: Option<&RequestId<'_>>) -> Answer<R> {
+        match self {
+            Self::Body => reply::refuse(Refusal::NotJson, id),
+            Self::Duplicate => reply::accepted(),
+            Self::Store(error) if error.kind() == StoreErrorKind::Gone => {
+                reply::refuse(Refusal::SessionNotFound, id)
+            }
+            Self::Store(error) => {
+                tracing::warn!(%error, "use of a session could not be noted");
+                reply::unavailable(id)
+            }
+        }
+    }
 }

@@ -1,12 +1,13 @@
 //! The ways of requests that must wait: for their body, for the store, for the inner service.
 
+mod again;
 mod begin;
 mod delete;
 mod grpc;
 mod initialize;
 mod known;
+mod restore;
 
-use std::future::poll_fn;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use super::body::RequestBody;
 use super::collect::{self, End, Limits};
 use super::endpoint::Endpoint;
 use super::future::Passing;
-use super::inner::{Address, Closer, InnerService};
+use super::inner::{Address, Closer, InnerService, call};
 use super::options::{MissingId, Modern, StaleNotification, UnknownId};
 use super::reply::{self, Answer};
 use crate::config;
@@ -29,6 +30,7 @@ use crate::protocol::message::{Peek, PeekError, may_concern_us};
 use crate::protocol::request::{BodyLook, Decision, Head, Standing, Verb, classify};
 use crate::session::SessionId;
 
+pub(super) use again::{Again, Kept};
 pub(super) use known::{may_resume, swap_id};
 
 /// A request that must wait, without its body, and what it may need.
@@ -275,16 +277,4 @@ impl<S> Arrival<S> {
         let response = call(&mut self.inner, Request::from_parts(self.parts, body)).await?;
         Ok(passing.answer(response))
     }
-}
-
-/// Makes the service ready and calls it.
-async fn call<S, B, R>(
-    inner: &mut S,
-    request: Request<RequestBody<B>>,
-) -> Result<http::Response<R>, S::Error>
-where
-    S: InnerService<B, R>,
-{
-    poll_fn(|cx| inner.poll_ready(cx)).await?;
-    inner.call(request).await
 }

@@ -1,0 +1,116 @@
+//! A request whose inner session was lost: the session is restored, and the request sent again, once.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Request;
+use http::request::Parts;
+use http_body::Body;
+
+use super::known::{enter, may_resume};
+use super::restore::{Unrestored, restore};
+use crate::manager::{LiveSession, Lost, flag};
+use crate::middleware::body::{KeptBody, RequestBody};
+use crate::middleware::future::{Answered, Boxed, Known};
+use crate::middleware::inner::{Closer, InnerService, Spare, call};
+use crate::middleware::replay::Replay;
+use crate::middleware::reply::{self, Answer};
+use crate::protocol::error::Refusal;
+use crate::protocol::header;
+
+/// Sends a request again. Called if the inner service does not know the session that it went in with.
+pub(in crate::middleware) type Again<R, E> = Box<dyn FnOnce(Known) -> Boxed<R, E> + Send>;
+
+/// A request as it went in.
+pub(in crate::middleware) struct Kept<B> {
+    parts: Parts,
+    body: KeptBody<B>,
+}
+
+impl<B> Kept<B> {
+    /// The request, and a copy of its head with a hold on its body.
+    pub(in crate::middleware) fn of(
+        request: Request<RequestBody<B>>,
+    ) -> (Request<RequestBody<B>>, Self) {
+        let (parts, body) = request.into_parts();
+        let (body, kept) = body.keep();
+        let again = Self {
+            parts: parts.clone(),
+            body: kept,
+        };
+        (Request::from_parts(parts, body), again)
+    }
+
+    /// Sends it again through a copy of the service that `spare` keeps, when the time comes.
+    pub(in crate::middleware) fn later<S, R>(
+        self,
+        spare: Spare<S>,
+        closer: Closer,
+    ) -> Again<R, S::Error>
+    where
+        S: InnerService<B, R>,
+        B: Body<Data = Bytes> + Send + 'static,
+        R: Body<Data = Bytes> + Send + 'static,
+    {
+        Box::new(move |known| {
+            let inner = spare
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .clone();
+            Box::pin(self.again(inner, closer, known))
+        })
+    }
+
+    /// Restores the session of `known`, whose inner session is lost, and sends the request again.
+    pub(in crate::middleware) async fn again<S, R>(
+        mut self,
+        mut inner: S,
+        closer: Closer,
+        mut known: Known,
+    ) -> Result<Answer<R>, S::Error>
+    where
+        S: InnerService<B, R>,
+        B: Body<Data = Bytes> + Send + 'static,
+        R: Body<Data = Bytes> + Send + 'static,
+    {
+        let now = known.endpoint.manager.core().now();
+        let session = Arc::clone(known.busy.session());
+        match session.note_lost(known.inner_id.as_deref(), now) {
+            // The next request restores it: this one cannot be sent again.
+            Lost::Dormant if !self.body.is_whole() => return Ok(reply::unavailable(None)),
+            Lost::Dormant => {
+                let replay = Replay::new(inner.clone(), closer, &known.endpoint, &self.parts);
+                match restore::<S, B, R>(&known.endpoint, Arc::clone(&session), replay).await {
+                    Ok(restored) if Arc::ptr_eq(&restored, &session) => {}
+                    Ok(_) => return Ok(reply::unavailable(None)),
+                    Err(Unrestored::Refused(refusal)) => return Ok(reply::refuse(refusal, None)),
+                    Err(Unrestored::Answered(answer)) => return Ok(answer),
+                }
+            }
+            Lost::Moved if session.has(flag::SUSPENDED) => return Ok(reply::unavailable(None)),
+            Lost::Moved => {}
+            Lost::TooSoon => return Ok(reply::unavailable(None)),
+        }
+        if let Some(refusal) = self.refusal(&session) {
+            return Ok(reply::refuse(refusal, None));
+        }
+        let Some(body) = RequestBody::again(&self.body) else {
+            return Ok(reply::unavailable(None));
+        };
+        known.inner_id = enter(&mut self.parts, &known.busy);
+        let response = call(&mut inner, Request::from_parts(self.parts, body)).await?;
+        Ok(match known.answer(response) {
+            Answered::Given(answer) => answer,
+            Answered::Lost(_) => reply::unavailable(None),
+        })
+    }
+
+    /// Why it may not go in again, if so.
+    fn refusal(&self, session: &LiveSession) -> Option<Refusal> {
+        if session.has_ended() {
+            return Some(Refusal::SessionNotFound);
+        }
+        let resumes = self.parts.headers.contains_key(header::LAST_EVENT_ID);
+        (resumes && !may_resume(&self.parts.method, session)).then_some(Refusal::UnknownLastEventId)
+    }
+}
