@@ -19,7 +19,7 @@ mod requests;
 
 use std::sync::Arc;
 
-use tower_mcp_session::store::{CachedStore, FileStore, PostgresStore, RedisStore, SqliteStore};
+use tower_mcp_session::store::{FileStore, PostgresStore, RedisStore, SqliteStore};
 use tower_mcp_session::{MemoryStore, SessionStore};
 
 use self::postgres::PostgresServer;

@@ -12,6 +12,7 @@ use http::{
     Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
 };
 use http_body::Body;
+use tracing::debug;
 
 use super::answer::{Outcome, examine};
 use super::body::{RequestBody, ResponseBody};
@@ -125,6 +126,7 @@ impl<S> Replay<S> {
                 return replayed;
             }
         }
+        debug!(session = %session.id().fingerprint(), "initialize replayed");
         Replayed::Taken { inner, initialized }
     }
 

@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::mcp_http::{McpClient, open_stream, read_until, tool_call, with_progress};
+use crate::mcp_http::{McpClient, open_stream, read_until, text_of, tool_call, with_progress};
 use crate::site::{A_TOUCH_INTERVAL, Site};
 
 pub(crate) async fn a_session_begun_on_one_instance_goes_on_at_the_other(site: &Site) {
@@ -135,12 +135,13 @@ pub(crate) async fn work_and_streams_end_when_the_session_is_ended_elsewhere(sit
 
 /// Counts up `times` times at once, by each of `clients` in turn; gives the numbers that came back.
 async fn increments(clients: &[McpClient], times: usize) -> BTreeSet<u64> {
-    let calls = clients
-        .iter()
-        .cycle()
-        .take(times)
-        .cloned()
-        .map(|client| tokio::spawn(async move { client.call("counter", json!({})).await }));
+    let clients = clients.iter().cycle().take(times).cloned();
+    let calls = clients.enumerate().map(|(index, client)| {
+        let mut call = tool_call("counter", json!({}));
+        // Ids of requests that run at the same time in one session differ.
+        call["id"] = json!(index + 1);
+        tokio::spawn(async move { text_of(&client.post(call).await.result()) })
+    });
     let numbers = join_all(calls).await;
     numbers
         .into_iter()

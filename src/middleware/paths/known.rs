@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body;
 
 use super::restore::{self, Unrestored};
-use super::{Arrival, Kept};
+use super::{Arrival, Kept, Unavailable, find};
 use crate::config;
 use crate::manager::{Busy, LiveSession, SessionContext, flag};
 use crate::middleware::body::RequestBody;
@@ -35,24 +35,13 @@ where
     R: Body<Data = Bytes> + Send + 'static,
 {
     let id = message.and_then(Peek::request_id);
-    let session = match restore::run::<S, B, R>(&mut arrival, session).await {
-        Ok(session) => session,
+    let mut busy = match occupy::<S, B, R>(&mut arrival, session).await {
+        Ok(busy) => busy,
         Err(Unrestored::Refused(refusal)) => return Ok(arrival.refuse(refusal, message)),
         Err(Unrestored::Answered(answer)) => return Ok(answer),
     };
-    // It may have ended since it was found.
-    let Some(mut busy) = arrival
-        .endpoint
-        .begin(Arc::clone(&session), &arrival.parts.method)
-    else {
-        return Ok(if session.is_detached() {
-            // It is alive: the next request takes it up again.
-            reply::unavailable(id)
-        } else {
-            reply::refuse(Refusal::SessionNotFound, id)
-        });
-    };
     busy.wait();
+    let session = Arc::clone(busy.session());
     if session.has(flag::SUSPENDED) {
         return Ok(reply::unavailable(id));
     }
@@ -69,6 +58,36 @@ where
     };
     let request = Request::from_parts(arrival.parts, body);
     go_in(arrival.inner, arrival.closer, request, known).await
+}
+
+/// Holds the session busy for a request, restored if need be.
+async fn occupy<S, B, R>(
+    arrival: &mut Arrival<S>,
+    mut session: Arc<LiveSession>,
+) -> Result<Busy, Unrestored<R>>
+where
+    S: InnerService<B, R>,
+    B: Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
+{
+    for _ in 0..ATTEMPTS {
+        let live = restore::run::<S, B, R>(arrival, session).await?;
+        let endpoint = &arrival.endpoint;
+        if let Some(busy) = endpoint.begin(Arc::clone(&live), &arrival.parts.method) {
+            return Ok(busy);
+        }
+        if !live.is_detached() {
+            // It has ended since it was found.
+            return Err(Unrestored::Refused(Refusal::SessionNotFound));
+        }
+        // Its live part was dropped a moment ago, because nobody used it. It is alive, and is taken up again.
+        session = match find(endpoint, &arrival.parts).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Err(Unrestored::Refused(Refusal::SessionNotFound)),
+            Err(Unavailable) => break,
+        };
+    }
+    Err(Unrestored::Refused(Refusal::Unavailable))
 }
 
 /// Calls the inner service in a session; once more if that has lost its own.
@@ -233,3 +252,6 @@ impl Unopened {
         }
     }
 }
+
+/// How often a session is looked for again whose live part is dropped at that moment.
+const ATTEMPTS: usize = 4;
