@@ -100,6 +100,8 @@ impl SessionManager {
             return Ok((session, false));
         }
         let room = self.admit(session.group(), false).await?;
+        // It is in use: in the table it must not look like one that may be evicted.
+        session.see_exactly(self.core.now());
         match self.shared.table.insert_if(Arc::clone(&session), || true) {
             Ok(()) => {
                 room.seat(&session);

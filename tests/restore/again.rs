@@ -14,7 +14,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_mcp_session::testing::{Answer, ScriptedService};
 use tower_mcp_session::{RequestBody, Restore, SessionLayer};
 
-use crate::pair::{Kind, MAPPED, Pair, UNMAPPED, both, send, with};
+use crate::pair::{Kind, MAPPED, Pair, UNMAPPED, both, send, soon, with};
 use crate::support::{ID, LIST, SECOND, delete, get, ping, post, read, settle};
 
 const KEPT: usize = 64 << 10;
@@ -113,7 +113,7 @@ async fn what_a_handler_keeps_of_the_session_goes_on() {
     assert_eq!(pair.b.context().get("n").await.unwrap(), Some(1));
     assert_eq!(pair.b.status(delete(&id)).await, 204);
     assert!(ended.poll().is_ready());
-    pair.b.server.wait_for_open_sessions(0).await;
+    soon(pair.b.server.wait_for_open_sessions(0)).await;
 }
 
 #[tokio::test]
@@ -181,9 +181,9 @@ async fn many_that_find_it_lost_cause_one_replay() {
         pair.b.server.forget_sessions();
         pair.b.server.hold();
         let waiting: Vec<_> = (0..20).map(|_| send(&pair.b, post(&id, LIST))).collect();
-        pair.b.server.wait_for_held(20).await;
+        soon(pair.b.server.wait_for_held(20)).await;
         pair.b.server.release();
-        for status in join_all(waiting).await {
+        for status in soon(join_all(waiting)).await {
             assert_eq!(status.unwrap(), 200);
         }
         assert_eq!(pair.replays(), 2);
@@ -268,12 +268,12 @@ async fn a_session_ended_while_it_is_begun_again_is_404() {
             gone.clone()
         });
         let waiting = send(&pair.b, ping(&id));
-        pair.b.server.wait_for_held(1).await;
+        soon(pair.b.server.wait_for_held(1)).await;
         assert_eq!(pair.seen().last().unwrap(), "initialize");
         assert_eq!(pair.a.status(delete(&id)).await, 204);
         pair.b.server.release();
-        assert_eq!(waiting.await.unwrap(), 404);
-        pair.b.server.wait_for_open_sessions(0).await;
+        assert_eq!(soon(waiting).await.unwrap(), 404);
+        soon(pair.b.server.wait_for_open_sessions(0)).await;
         assert_eq!(pair.b.layer.live_sessions(), 0);
     }
 }

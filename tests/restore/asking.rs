@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use tower_mcp_session::store::{Capabilities, Revision, StoreError, Stored};
-use tower_mcp_session::testing::ManualClock;
+use tower_mcp_session::testing::{ManualClock, ScriptedService};
 use tower_mcp_session::{
     Clock, MemoryStore, NewSession, SessionId, SessionKey, SessionRecord, SessionStore, Timestamp,
 };
 
+use crate::pair::{send, soon};
 use crate::support::{self, Instance, MINUTE, SECOND, ping};
 
 /// A store without a watch that notes when it was asked, and when it was written to by a touch.
@@ -19,6 +21,19 @@ struct Noting {
     clock: ManualClock,
     asked: Arc<Mutex<u32>>,
     written: Arc<Mutex<Vec<Timestamp>>>,
+    panics: Arc<AtomicBool>,
+}
+
+impl Noting {
+    fn new(clock: &ManualClock) -> Self {
+        Self {
+            inner: MemoryStore::new(),
+            clock: clock.clone(),
+            asked: Arc::default(),
+            written: Arc::default(),
+            panics: Arc::default(),
+        }
+    }
 }
 
 #[async_trait]
@@ -63,6 +78,7 @@ impl SessionStore for Noting {
         now: Timestamp,
         deadline: Option<Timestamp>,
     ) -> Result<Option<Revision>, StoreError> {
+        assert!(!self.panics.load(Ordering::Relaxed), "told to panic");
         match deadline {
             Some(_) => self.written.lock().unwrap().push(self.clock.now()),
             None => *self.asked.lock().unwrap() += 1,
@@ -87,12 +103,7 @@ impl SessionStore for Noting {
 async fn a_store_without_a_watch_is_asked_each_time_and_written_to_once_in_a_touch_interval() {
     for with_keeper in [false, true] {
         let clock = ManualClock::new();
-        let store = Noting {
-            inner: MemoryStore::new(),
-            clock: clock.clone(),
-            asked: Arc::default(),
-            written: Arc::default(),
-        };
+        let store = Noting::new(&clock);
         let instance = Instance::over(store.clone(), &clock, |layer| {
             layer.with_idle_timeout(MINUTE * 10)
         });
@@ -142,4 +153,23 @@ async fn a_touch_interval_as_long_as_the_idle_time_ends_no_session_in_use() {
         let ping = ping(&id);
         assert_eq!(instance.status(ping).await, 200);
     }
+}
+
+#[tokio::test]
+async fn a_store_that_panics_leaves_no_waiter_asleep_and_no_session_stuck() {
+    let clock = ManualClock::new();
+    let store = Noting::new(&clock);
+    let server = ScriptedService::new().minting_ids();
+    let a = Instance::serving(server, store.clone(), &clock, |layer| layer);
+    let server = ScriptedService::new().minting_ids();
+    let b = Instance::serving(server, store.clone(), &clock, |layer| layer);
+    let id = a.open().await;
+    store.panics.store(true, Ordering::Relaxed);
+    let (first, second) = (send(&b, ping(&id)), send(&b, ping(&id)));
+    assert_eq!(soon(first).await.unwrap(), 503);
+    assert_eq!(soon(second).await.unwrap(), 503);
+    soon(b.server.wait_for_open_sessions(0)).await;
+    store.panics.store(false, Ordering::Relaxed);
+    clock.advance(SECOND * 2);
+    assert!(b.serves(&id).await);
 }

@@ -3,7 +3,7 @@
 use http_body_util::BodyExt;
 use tower_mcp_session::SessionState;
 
-use crate::pair::{Kind, MAPPED, Pair, UNMAPPED, both, send};
+use crate::pair::{Kind, MAPPED, Pair, UNMAPPED, both, send, soon};
 use crate::support::{Answer, HOUR, LIST, MINUTE, SECOND, delete, get, ping, post, read, settle};
 
 /// How a session is taken away at B.
@@ -79,10 +79,10 @@ async fn an_end_elsewhere_ends_a_quiet_inner_session_within_a_round() {
         let id = pair.a.open().await;
         pair.a.pass(MINUTE).await;
         take_away(&pair, &id, Way::Delete).await;
-        pair.b.server.wait_for_open_sessions(0).await;
+        soon(pair.b.server.wait_for_open_sessions(0)).await;
         assert_eq!(pair.a.server.open_sessions().len(), 1);
         pair.a.pass(SECOND * 30).await;
-        pair.a.server.wait_for_open_sessions(0).await;
+        soon(pair.a.server.wait_for_open_sessions(0)).await;
         assert_eq!(pair.a.layer.live_sessions(), 0);
     }
 }
@@ -100,7 +100,7 @@ async fn a_call_of_40_minutes_at_one_instance_is_not_expired_by_another() {
         let id = a.open().await;
         a.server.hold();
         let call = send(&a, post(&id, LIST));
-        a.server.wait_for_held(1).await;
+        soon(a.server.wait_for_held(1)).await;
         for _ in 0..80 {
             pair.clock.advance(SECOND * 30);
             let (one, other) = (
@@ -111,7 +111,7 @@ async fn a_call_of_40_minutes_at_one_instance_is_not_expired_by_another() {
             other.clean_up().await.unwrap();
         }
         a.server.release();
-        assert_eq!(call.await.unwrap(), 200);
+        assert_eq!(soon(call).await.unwrap(), 200);
         assert!(a.serves(&id).await && b.serves(&id).await);
     }
 }
@@ -123,7 +123,7 @@ async fn the_live_part_of_a_quiet_session_goes_and_comes_back_by_restore() {
         let (id, context) = pair.a.open_context().await;
         context.insert("n", &7).await.unwrap();
         pair.a.pass(MINUTE * 30).await;
-        pair.a.server.wait_for_open_sessions(0).await;
+        soon(pair.a.server.wait_for_open_sessions(0)).await;
         assert_eq!((pair.a.layer.live_sessions(), pair.memory.len()), (0, 1));
         assert!(pair.a.serves(&id).await);
         assert_eq!(pair.a.server.open_sessions().len(), 1);

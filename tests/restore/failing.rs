@@ -6,7 +6,7 @@ use serde_json::json;
 use tower_mcp_session::store::StoreErrorKind;
 use tower_mcp_session::testing::{Answer, Operation};
 
-use crate::pair::{MAPPED, Pair, UNMAPPED, both, send, with};
+use crate::pair::{MAPPED, Pair, UNMAPPED, both, send, soon, with};
 use crate::support::{self, LIST, MINUTE, SECOND, by, initialize, ping, post, read, settle};
 
 const STRANGER: &str = "mallory";
@@ -17,7 +17,7 @@ fn status(code: u16) -> Answer {
 
 /// Ends when B's server holds no session of its own.
 async fn nothing_left(pair: &Pair) {
-    pair.b.server.wait_for_open_sessions(0).await;
+    soon(pair.b.server.wait_for_open_sessions(0)).await;
     assert_eq!(pair.b.layer.live_sessions(), 0);
 }
 
@@ -122,11 +122,11 @@ async fn an_inner_service_that_takes_too_long_means_503_and_what_it_begins_late_
     let id = pair.a.open().await;
     let began = tokio::time::Instant::now();
     let waiting = pair.send_and_hold(ping(&id), 1).await;
-    assert_eq!(waiting.await.unwrap(), 503);
+    assert_eq!(soon(waiting).await.unwrap(), 503);
     assert_eq!(began.elapsed(), SECOND * 10);
     assert_eq!(pair.b.layer.live_sessions(), 0);
     pair.b.server.release();
-    pair.b.server.wait_for_requests(2).await;
+    soon(pair.b.server.wait_for_requests(2)).await;
     nothing_left(&pair).await;
     let deleted = pair.b.server.requests();
     assert!(deleted.iter().any(|seen| seen.method == "DELETE"));
@@ -138,7 +138,7 @@ async fn the_time_for_a_restore_is_an_option() {
     let id = pair.a.open().await;
     let began = tokio::time::Instant::now();
     let waiting = pair.send_and_hold(ping(&id), 1).await;
-    assert_eq!(waiting.await.unwrap(), 503);
+    assert_eq!(soon(waiting).await.unwrap(), 503);
     assert_eq!(began.elapsed(), SECOND * 3);
 }
 
@@ -163,19 +163,19 @@ async fn who_is_not_let_in_gets_the_inner_answer_and_the_next_waiter_tries_with_
             let b = pair.b.clone();
             async move { b.send(first).await }
         });
-        pair.b.server.wait_for_held(1).await;
+        soon(pair.b.server.wait_for_held(1)).await;
         let second = send(&pair.b, with(ping(&id), "authorization", "good"));
         let third = send(&pair.b, with(ping(&id), "authorization", "good"));
         settle().await;
         pair.b.server.release();
-        let answer = first.await.unwrap();
+        let answer = soon(first).await.unwrap();
         assert_eq!(answer.status(), code);
         assert_eq!(answer.headers()["www-authenticate"], "Bearer");
         assert!(!answer.headers().contains_key(support::ID));
-        assert_eq!(second.await.unwrap(), 200);
-        assert_eq!(third.await.unwrap(), 200);
+        assert_eq!(soon(second).await.unwrap(), 200);
+        assert_eq!(soon(third).await.unwrap(), 200);
         assert_eq!(pair.replays(), 2);
-        pair.b.server.wait_for_open_sessions(1).await;
+        soon(pair.b.server.wait_for_open_sessions(1)).await;
         assert_eq!(pair.b.server.open_sessions(), ["inner-good"]);
     }
 }
@@ -211,7 +211,7 @@ async fn a_stranger_gets_404_and_the_inner_service_hears_nothing() {
             unknown
         );
         pair.b.server.release();
-        assert_eq!(waiting.await.unwrap(), 200);
+        assert_eq!(soon(waiting).await.unwrap(), 200);
     }
 }
 
@@ -268,11 +268,11 @@ async fn at_most_256_restores_run_at_once() {
         .iter()
         .map(|id| send(&pair.b, ping(id)))
         .collect();
-    pair.b.server.wait_for_held(256).await;
+    soon(pair.b.server.wait_for_held(256)).await;
     assert_eq!(pair.b.status(ping(&ids[256])).await, 503);
     pair.b.server.release();
     for waiting in waiting {
-        assert_eq!(waiting.await.unwrap(), 200);
+        assert_eq!(soon(waiting).await.unwrap(), 200);
     }
     assert!(pair.b.serves(&ids[256]).await, "that is not remembered");
 }

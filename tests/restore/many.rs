@@ -15,7 +15,7 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_mcp_session::RequestBody;
 use tower_mcp_session::testing::ScriptedService;
 
-use crate::pair::{MAPPED, UNMAPPED, both, send};
+use crate::pair::{MAPPED, UNMAPPED, both, send, soon};
 use crate::support::{Body, ID, LIST, SECOND, get, id_of, initialize, ping, post, settle};
 
 #[tokio::test]
@@ -33,12 +33,12 @@ async fn rule_61_fifty_first_requests_at_once_cause_one_replay() {
         let streams = pair.b.clone();
         let stream = get(&id);
         let stream = tokio::spawn(async move { streams.send(stream).await.status() });
-        pair.b.server.wait_for_held(1).await;
+        soon(pair.b.server.wait_for_held(1)).await;
         settle().await;
         assert_eq!(pair.b.server.held(), 1, "the others wait outside");
         pair.b.server.release();
         waiting.push(stream);
-        for answer in join_all(waiting).await {
+        for answer in soon(join_all(waiting)).await {
             assert_eq!(answer.unwrap(), 200);
         }
         assert_eq!(pair.replays(), 1);
@@ -57,7 +57,7 @@ async fn a_caller_that_leaves_does_not_stop_the_restore() {
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
     pair.b.server.release();
-    assert_eq!(second.await.unwrap(), 200);
+    assert_eq!(soon(second).await.unwrap(), 200);
     assert_eq!(pair.replays(), 1);
 }
 

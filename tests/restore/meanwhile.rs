@@ -5,12 +5,12 @@ use std::sync::Arc;
 use tower_mcp_session::testing::Operation;
 use tower_mcp_session::{OwnerTag, Principal, SessionId, SessionRecord, SessionStore, Timestamp};
 
-use crate::pair::{INITIALIZED, Pair, both, send};
+use crate::pair::{INITIALIZED, Pair, both, send, soon};
 use crate::support::{HOUR, SECOND, by, delete, ping, post, settle};
 
 /// Nothing of the session is left at B, and its server was told to end its own.
 async fn nothing_left(pair: &Pair) {
-    pair.b.server.wait_for_open_sessions(0).await;
+    soon(pair.b.server.wait_for_open_sessions(0)).await;
     assert_eq!(pair.b.layer.live_sessions(), 0);
     let ended = pair.b.server.requests();
     assert!(ended.iter().any(|seen| seen.method == "DELETE"));
@@ -28,7 +28,7 @@ async fn a_delete_on_either_instance_in_the_middle_of_a_restore_wins() {
             let at = if here { &pair.b } else { &pair.a };
             assert_eq!(at.status(delete(&id)).await, 204);
             pair.b.server.release();
-            assert_eq!(waiting.await.unwrap(), 404, "{here}");
+            assert_eq!(soon(waiting).await.unwrap(), 404, "{here}");
             nothing_left(&pair).await;
             assert!(!pair.b.serves(&id).await && !pair.a.serves(&id).await);
         }
@@ -42,7 +42,7 @@ async fn a_delete_between_the_replay_and_the_store_s_word_wins() {
         let id = pair.a.open().await;
         pair.store.hang(Operation::Touch);
         let waiting = send(&pair.b, ping(&id));
-        pair.store.arrived(Operation::Touch).await;
+        soon(pair.store.arrived(Operation::Touch)).await;
         assert_eq!(pair.b.server.open_sessions().len(), 1);
         // Nobody is let in before the store has spoken.
         let other = send(&pair.b, ping(&id));
@@ -50,8 +50,8 @@ async fn a_delete_between_the_replay_and_the_store_s_word_wins() {
         assert!(!pair.seen().contains(&"ping".to_owned()));
         assert_eq!(pair.a.status(delete(&id)).await, 204);
         pair.store.release();
-        assert_eq!(waiting.await.unwrap(), 404);
-        assert_eq!(other.await.unwrap(), 404);
+        assert_eq!(soon(waiting).await.unwrap(), 404);
+        assert_eq!(soon(other).await.unwrap(), 404);
         nothing_left(&pair).await;
     }
 }
@@ -64,7 +64,7 @@ async fn a_session_that_expires_in_the_middle_of_its_restore_is_404() {
         let waiting = pair.send_and_hold(ping(&id), 1).await;
         pair.clock.advance(HOUR * 24 * 7);
         pair.b.server.release();
-        assert_eq!(waiting.await.unwrap(), 404);
+        assert_eq!(soon(waiting).await.unwrap(), 404);
         nothing_left(&pair).await;
     }
 }
@@ -77,7 +77,7 @@ async fn a_session_suspended_in_the_middle_of_its_restore_is_503_and_comes_back(
         let waiting = pair.send_and_hold(ping(&id), 1).await;
         context.suspend().await.unwrap();
         pair.b.server.release();
-        assert_eq!(waiting.await.unwrap(), 503);
+        assert_eq!(soon(waiting).await.unwrap(), 503);
         nothing_left(&pair).await;
         // As long as it is, the inner service hears nothing more of it.
         let replays = pair.replays();
@@ -116,7 +116,7 @@ async fn a_session_that_changes_its_owner_in_the_middle_of_its_restore_is_404() 
             .save(&stored.key, Arc::new(other), stored.revision);
         saved.await.unwrap();
         pair.b.server.release();
-        assert_eq!(waiting.await.unwrap(), 404);
+        assert_eq!(soon(waiting).await.unwrap(), 404);
         nothing_left(&pair).await;
         assert_eq!(pair.b.status(by(ping(&id), "alice")).await, 404);
         assert_eq!(pair.b.status(by(ping(&id), "bob")).await, 200);
@@ -131,8 +131,8 @@ async fn a_handshake_finished_elsewhere_in_the_middle_of_a_restore_is_finished_h
         let waiting = pair.send_and_hold(ping(&id), 1).await;
         assert_eq!(pair.a.status(post(&id, INITIALIZED)).await, 202);
         pair.b.server.release();
-        assert_eq!(waiting.await.unwrap(), 200);
-        pair.b.server.wait_for_open_sessions(1).await;
+        assert_eq!(soon(waiting).await.unwrap(), 200);
+        soon(pair.b.server.wait_for_open_sessions(1)).await;
         let seen = pair.seen();
         assert!(
             seen.contains(&"notifications/initialized".to_owned()),
@@ -152,6 +152,6 @@ async fn a_session_on_its_way_back_is_not_evicted() {
         let full = crate::support::initialize();
         assert_eq!(pair.b.status(full).await, 503);
         pair.b.server.release();
-        assert_eq!(waiting.await.unwrap(), 200);
+        assert_eq!(soon(waiting).await.unwrap(), 200);
     }
 }

@@ -1,5 +1,7 @@
 //! Two instances over one store.
 
+use std::time::Duration;
+
 use http::{Request, StatusCode};
 use tokio::task::JoinHandle;
 use tower_mcp_session::testing::{FaultyStore, ManualClock, ScriptedService, SeenRequest};
@@ -107,7 +109,7 @@ impl Pair {
     ) -> JoinHandle<StatusCode> {
         self.b.server.hold();
         let sent = send(&self.b, request);
-        self.b.server.wait_for_held(count).await;
+        soon(self.b.server.wait_for_held(count)).await;
         sent
     }
 }
@@ -127,4 +129,10 @@ pub(crate) fn names(requests: &[SeenRequest]) -> Vec<String> {
 pub(crate) fn with(mut request: Request<Body>, name: &'static str, value: &str) -> Request<Body> {
     request.headers_mut().append(name, value.parse().unwrap());
     request
+}
+
+/// Fails the test if `future` hangs. What it waits for never takes as long.
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
+    let waited = tokio::time::timeout(Duration::from_secs(20), future).await;
+    waited.expect("stuck")
 }

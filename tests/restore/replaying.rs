@@ -3,7 +3,7 @@
 use http::{HeaderName, Request};
 use tower_mcp_session::{Restore, SessionContext, SessionRestored};
 
-use crate::pair::{INITIALIZED, Kind, MAPPED, UNMAPPED, with};
+use crate::pair::{INITIALIZED, Kind, MAPPED, UNMAPPED, soon, with};
 use crate::support::{
     self, Body, Caller, ID, LIST, PING, SECOND, by, delete, get, id_of, initialize, ping, post,
     read,
@@ -45,7 +45,7 @@ async fn the_first_request_may_be_a_stream() {
         pair.seen(),
         ["initialize", "notifications/initialized", "GET"]
     );
-    pair.b.server.wait_for_streams(1).await;
+    soon(pair.b.server.wait_for_streams(1)).await;
 }
 
 #[tokio::test]
