@@ -2,6 +2,7 @@
 
 use http_body_util::BodyExt;
 use tower_mcp_session::SessionState;
+use tower_mcp_session::testing::Operation;
 
 use crate::pair::{Kind, MAPPED, Pair, UNMAPPED, both, send, soon};
 use crate::support::{Answer, HOUR, LIST, MINUTE, SECOND, delete, get, ping, post, read, settle};
@@ -185,5 +186,27 @@ async fn requests_that_go_from_one_instance_to_the_other_are_all_served() {
         assert_eq!(pair.a.context().get("n").await.unwrap(), Some(40));
         assert_eq!(read(pair.b.send(delete(&id)).await).await.0, 204);
         assert!(!pair.a.serves(&id).await);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_meets_the_end_of_its_quiet_live_part_is_served() {
+    for mapped in [true, false] {
+        let kind = Kind {
+            mapped,
+            watched: false,
+            ..MAPPED
+        };
+        let pair = kind.pair();
+        let id = pair.b.open().await;
+        pair.clock.advance(HOUR);
+        pair.store.hang(Operation::Touch);
+        let sent = send(&pair.b, ping(&id));
+        soon(pair.store.arrived(Operation::Touch)).await;
+        // Nobody has used it for an hour, and the request does not count yet.
+        soon(pair.b.layer.clean_up()).await.unwrap();
+        assert_eq!(pair.b.layer.live_sessions(), 0);
+        pair.store.release();
+        assert_eq!(soon(sent).await.unwrap(), 200);
     }
 }
