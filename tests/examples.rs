@@ -8,6 +8,9 @@ mod bearer_auth;
 #[path = "../examples/custom_store/main.rs"]
 #[expect(dead_code, reason = "main is for whoever runs the example")]
 mod custom_store;
+#[cfg(feature = "file")]
+#[path = "support/example.rs"]
+mod example;
 #[path = "../examples/hyper_server.rs"]
 #[expect(dead_code, reason = "main is for whoever runs the example")]
 mod hyper_server;
@@ -95,6 +98,39 @@ async fn hyper_server_counts_per_session() {
 
     let garbage = other.send(Method::POST, "garbage").await;
     assert_eq!(garbage.status, StatusCode::BAD_REQUEST);
+}
+
+#[cfg(feature = "file")]
+#[tokio::test]
+async fn two_instances_go_on_when_one_is_killed() {
+    let output = tokio::process::Command::new(example::program("two_instances"))
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<_> = said.lines().collect();
+    assert!(output.status.success(), "{said}");
+    let ends = [
+        "counts \"1\"",
+        "counts \"2\"",
+        "counts \"3\"",
+        "is killed",
+        "counts \"4\"",
+        "counts \"5\"",
+        "counts \"6\"",
+    ];
+    assert_eq!(lines.len(), ends.len(), "{said}");
+    assert!(
+        lines
+            .iter()
+            .zip(ends)
+            .all(|(line, end)| line.ends_with(end)),
+        "{said}"
+    );
+    let address = |line: usize| lines[line].split(' ').next();
+    assert_ne!(address(0), address(1));
+    assert_eq!(address(0), address(3));
+    assert!((4..7).all(|line| address(line) == address(1)));
 }
 
 #[tokio::test]
