@@ -15,7 +15,7 @@ use tower_mcp_session::testing::{Answer, ScriptedService};
 use tower_mcp_session::{RequestBody, Restore, SessionLayer};
 
 use crate::pair::{Kind, MAPPED, Pair, UNMAPPED, both, send, soon, with};
-use crate::support::{ID, LIST, SECOND, delete, get, ping, post, read, settle};
+use crate::support::{Body, ID, LIST, SECOND, delete, get, ping, post, read, settle};
 
 const KEPT: usize = 64 << 10;
 
@@ -96,7 +96,7 @@ async fn a_stream_is_not_resumed_in_another_inner_session() {
     let (pair, id) = at_home(MAPPED).await;
     pair.b.server.forget_sessions();
     let resume = with(get(&id), "last-event-id", "0");
-    assert_eq!(pair.b.status(resume).await, 400);
+    assert_eq!(pair.b.send(resume).await.status(), 400);
     assert!(pair.b.serves(&id).await);
 }
 
@@ -276,4 +276,42 @@ async fn a_session_ended_while_it_is_begun_again_is_404() {
         soon(pair.b.server.wait_for_open_sessions(0)).await;
         assert_eq!(pair.b.layer.live_sessions(), 0);
     }
+}
+
+#[tokio::test]
+async fn a_request_that_finds_it_lost_after_it_was_begun_again_goes_into_the_new_one() {
+    let pair = MAPPED.pair();
+    let server = ScriptedService::new().minting_ids();
+    let (open, gate) = tokio::sync::watch::channel(false);
+    let service = pair.b.layer.clone().layer({
+        let server = server.clone();
+        service_fn(move |request: Request<RequestBody<Body>>| {
+            let (server, mut gate) = (server.clone(), gate.clone());
+            async move {
+                if request.headers().contains_key("x-late") {
+                    gate.wait_for(|open| *open).await.unwrap();
+                }
+                server.oneshot(request).await
+            }
+        })
+    });
+    let id = pair.a.open().await;
+    let ask = |late: bool| {
+        let mut request = ping(&id);
+        if late {
+            request = with(request, "x-late", "1");
+        }
+        let service = service.clone();
+        tokio::spawn(async move { service.oneshot(request).await.unwrap().status() })
+    };
+    assert_eq!(soon(ask(false)).await.unwrap(), 200);
+    pair.clock.advance(SECOND * 60);
+    assert_eq!(soon(ask(false)).await.unwrap(), 200);
+    let late = ask(true);
+    settle().await;
+    server.forget_sessions();
+    assert_eq!(soon(ask(false)).await.unwrap(), 200);
+    open.send(true).unwrap();
+    assert_eq!(soon(late).await.unwrap(), 200);
+    assert_eq!(server.open_sessions(), ["inner-2"]);
 }

@@ -145,13 +145,33 @@ async fn a_handshake_finished_elsewhere_in_the_middle_of_a_restore_is_finished_h
 #[tokio::test]
 async fn a_session_on_its_way_back_is_not_evicted() {
     for kind in both() {
-        let pair = kind.pair_with(|layer| layer.with_max_sessions(1));
+        for (before, meanwhile) in [(600, 0), (0, 600)] {
+            let pair = kind.pair_with(|layer| layer.with_max_sessions(1));
+            let id = pair.a.open().await;
+            pair.clock.advance(SECOND * before);
+            let waiting = pair.send_and_hold(ping(&id), 1).await;
+            pair.clock.advance(SECOND * meanwhile);
+            let full = send(&pair.b, crate::support::initialize());
+            settle().await;
+            pair.b.server.release();
+            assert_eq!(soon(full).await.unwrap(), 503);
+            assert_eq!(soon(waiting).await.unwrap(), 200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_delete_ends_the_session_that_another_request_has_taken_up_since() {
+    for kind in both() {
+        let pair = kind.pair();
         let id = pair.a.open().await;
-        pair.clock.advance(SECOND * 600);
-        let waiting = pair.send_and_hold(ping(&id), 1).await;
-        let full = crate::support::initialize();
-        assert_eq!(pair.b.status(full).await, 503);
-        pair.b.server.release();
-        assert_eq!(soon(waiting).await.unwrap(), 200);
+        pair.store.hang(Operation::Delete);
+        let deleting = send(&pair.b, delete(&id));
+        soon(pair.store.arrived(Operation::Delete)).await;
+        assert!(pair.b.serves(&id).await);
+        pair.store.release();
+        assert_eq!(soon(deleting).await.unwrap(), 204);
+        soon(pair.b.server.wait_for_open_sessions(0)).await;
+        assert_eq!(pair.b.layer.live_sessions(), 0);
     }
 }
