@@ -13,6 +13,7 @@ mod elsewhere;
 mod failing;
 mod many;
 mod meanwhile;
+mod once;
 mod pair;
 mod replaying;
 mod rmcp;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Request;
 use http::request::Parts;
+use http::{Method, Request};
 use http_body::Body;
 
-use super::known::{enter, may_resume};
+use super::known::{enter, may_resume, open};
 use super::restore::{Unrestored, restore};
 use crate::manager::{LiveSession, Lost, flag};
 use crate::middleware::body::{KeptBody, RequestBody};
@@ -73,6 +73,7 @@ impl<B> Kept<B> {
         B: Body<Data = Bytes> + Send + 'static,
         R: Body<Data = Bytes> + Send + 'static,
     {
+        known.busy.wait();
         let now = known.endpoint.manager.core().now();
         let session = Arc::clone(known.busy.session());
         match session.note_lost(known.inner_id.as_deref(), now) {
@@ -96,6 +97,12 @@ impl<B> Kept<B> {
         }
         let Some(body) = RequestBody::again(&self.body) else {
             return Ok(reply::unavailable(None));
+        };
+        let is_post = self.parts.method == Method::POST;
+        // The replay may have said for the client what this request says.
+        let body = match open(&known.endpoint, is_post, body, &session, None).await {
+            Ok(body) => body,
+            Err(unopened) => return Ok(unopened.answer(None)),
         };
         known.inner_id = enter(&mut self.parts, &known.busy);
         let response = call(&mut inner, Request::from_parts(self.parts, body)).await?;
