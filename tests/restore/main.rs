@@ -11,6 +11,7 @@ mod again;
 mod asking;
 mod elsewhere;
 mod failing;
+mod faults;
 mod grpc;
 mod leaving;
 mod many;
