@@ -74,23 +74,9 @@ impl<B> Kept<B> {
         R: Body<Data = Bytes> + Send + 'static,
     {
         known.busy.wait();
-        let now = known.endpoint.manager.core().now();
         let session = Arc::clone(known.busy.session());
-        match session.note_lost(known.inner_id.as_deref(), now) {
-            // The next request restores it: this one cannot be sent again.
-            Lost::Dormant if !self.body.is_whole() => return Ok(reply::unavailable(None)),
-            Lost::Dormant => {
-                let replay = Replay::new(inner.clone(), closer, &known.endpoint, &self.parts);
-                match restore::<S, B, R>(&known.endpoint, Arc::clone(&session), replay).await {
-                    Ok(restored) if Arc::ptr_eq(&restored, &session) => {}
-                    Ok(_) => return Ok(reply::unavailable(None)),
-                    Err(Unrestored::Refused(refusal)) => return Ok(reply::refuse(refusal, None)),
-                    Err(Unrestored::Answered(answer)) => return Ok(answer),
-                }
-            }
-            Lost::Moved if session.has(flag::SUSPENDED) => return Ok(reply::unavailable(None)),
-            Lost::Moved => {}
-            Lost::TooSoon => return Ok(reply::unavailable(None)),
+        if let Err(answer) = self.restored(inner.clone(), closer, &known).await {
+            return Ok(answer);
         }
         if let Some(refusal) = self.refusal(&session) {
             return Ok(reply::refuse(refusal, None));
@@ -110,6 +96,31 @@ impl<B> Kept<B> {
             Answered::Given(answer) => answer,
             Answered::Lost(_) => reply::unavailable(None),
         })
+    }
+
+    /// Sees to it that the session of `known` has another inner session; the answer, if it does not get one.
+    async fn restored<S, R>(&self, inner: S, closer: Closer, known: &Known) -> Result<(), Answer<R>>
+    where
+        S: InnerService<B, R>,
+        B: Body<Data = Bytes> + Send + 'static,
+        R: Body<Data = Bytes> + Send + 'static,
+    {
+        let now = known.endpoint.manager.core().now();
+        let session = known.busy.session();
+        match session.note_lost(known.inner_id.as_deref(), now) {
+            // The next request restores it: this one cannot be sent again.
+            Lost::Dormant if !self.body.is_whole() => return Err(reply::unavailable(None)),
+            Lost::Dormant => {}
+            Lost::Moved if !session.has(flag::SUSPENDED) => return Ok(()),
+            Lost::Moved | Lost::TooSoon => return Err(reply::unavailable(None)),
+        }
+        let replay = Replay::new(inner, closer, &known.endpoint, &self.parts);
+        match restore::<S, B, R>(&known.endpoint, Arc::clone(session), replay).await {
+            Ok(restored) if Arc::ptr_eq(&restored, session) => Ok(()),
+            Ok(_) => Err(reply::unavailable(None)),
+            Err(Unrestored::Refused(refusal)) => Err(reply::refuse(refusal, None)),
+            Err(Unrestored::Answered(answer)) => Err(answer),
+        }
     }
 
     /// Why it may not go in again, if so.
