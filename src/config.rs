@@ -133,7 +133,8 @@ pub enum Restore {
     Auto,
     /// Send the initialize of each session again, for inner services that keep something of it without an id.
     Always,
-    /// Send none again. A mapped session is served only where it began; elsewhere it is answered 404.
+    /// Send none again. A mapped session is served only where it began; elsewhere it is answered 404. It ends when that
+    /// instance needs its room.
     Never,
 }
 

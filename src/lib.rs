@@ -86,7 +86,8 @@
 //! - Around a whole router, a GET that asks for an event stream is taken for MCP's. If other routes serve such
 //!   streams, name the path of the MCP endpoint with [`SessionLayer::with_path`].
 //! - Where the inner service has sessions of its own, all methods must lead to one service, as with
-//!   `Router::route_service`: the layer ends inner sessions through the service that began them.
+//!   `Router::route_service`: the layer ends inner sessions through the service that began them, and sends an initialize
+//!   again through the one that the request was for.
 //!
 //! # Features
 //!

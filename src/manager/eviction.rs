@@ -41,11 +41,18 @@ impl SessionManager {
         Err(Full)
     }
 
-    /// Ends a session that nobody uses. In a shared store it stays alive and comes back when it is needed.
+    /// Whether a session whose live part is dropped here comes back when it is needed: in a shared store, unless its
+    /// inner session is one that is never begun again.
+    pub(super) fn comes_back(&self, session: &LiveSession) -> bool {
+        let mapped = session.has(flag::MAPPED);
+        self.core.capabilities.shared && (!mapped || self.core.config.restore.replays(mapped))
+    }
+
+    /// Ends a session that nobody uses. One that comes back stays alive in the store.
     async fn evict(&self, session: &Arc<LiveSession>) -> Result<(), Full> {
         // A store that cannot delete keeps its sessions whatever happens here.
         let now = self.core.now();
-        if self.core.capabilities.shared || !self.core.capabilities.delete {
+        if self.comes_back(session) || !self.core.capabilities.delete {
             self.detach(session, now);
             return Ok(());
         }

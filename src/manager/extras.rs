@@ -129,8 +129,10 @@ impl LiveSession {
             (extras.signals.clone(), extras.inner.take())
         };
         match signals {
-            // Those that nobody has read for long; the session itself goes on.
-            Some(signals) if self.is_detached() => signals.streams.cancel(),
+            // Those that nobody has read for long; the session itself goes on. Nobody would tell its work of its end.
+            Some(signals) if self.is_detached() && !self.has(flag::AWAITED) => {
+                signals.streams.cancel();
+            }
             Some(signals) => signals.cancel(),
             None => {}
         }

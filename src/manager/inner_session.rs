@@ -69,6 +69,17 @@ impl LiveSession {
             .map(|inner| inner.id.clone())
     }
 
+    /// Whether the client has finished the handshake, as far as is known.
+    ///
+    /// A store that cannot save never learns of it. There it is assumed of a session that another instance began.
+    pub(crate) fn has_initialized(&self) -> bool {
+        if self.core().capabilities.save {
+            self.record().initialized()
+        } else {
+            self.has(flag::RESTORED) || !self.has(flag::UNINITIALIZED)
+        }
+    }
+
     /// Gives it another inner session, or none; the present one ends.
     pub(super) fn set_inner(&self, inner: Option<InnerSession>) {
         match inner {

@@ -91,7 +91,7 @@ impl SessionManager {
         }
         let quiet = !session.is_busy(now) && now.since(session.last_seen()) >= config::QUIET_AFTER;
         // Work that waits for the end of its session is told of it only as long as the session is held here.
-        if quiet && self.core.capabilities.shared && !session.has(flag::AWAITED) {
+        if quiet && self.comes_back(&session) && !session.has(flag::AWAITED) {
             return self.detach(&session, now);
         }
         match self.tell(&session, now, all).await {

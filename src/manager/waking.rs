@@ -142,7 +142,7 @@ impl SessionManager {
                 }
             };
             self.is_still_there(session).await?;
-            if told || !session.record().initialized() {
+            if told || !session.has_initialized() {
                 session.set_inner(inner);
                 if told {
                     session.set_replayed(self.core.now());

@@ -129,8 +129,9 @@ impl LiveSession {
         let cut = {
             let mut held = self.held();
             let held_number = self.revision.load(Ordering::Acquire);
-            // What was read may have been overtaken by a write of this instance.
-            if expected.map_or(revision.number() < held_number, |expected| {
+            // What was read may have been overtaken by a write of this instance. If it is what is held, a store that
+            // cannot save does not know that the handshake is finished.
+            if expected.map_or(revision.number() <= held_number, |expected| {
                 held_number != expected.number()
             }) {
                 return;

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::inner::{Address, Closer};
 use super::options::{Modern, Options};
-use crate::manager::{Busy, LiveSession, SessionManager, Use};
+use crate::manager::{Busy, LiveSession, SessionManager, Use, flag};
 use crate::protocol::ProtocolVersion;
 use crate::protocol::error::Refusal;
 use crate::protocol::header::{self, Lines, RawId};
@@ -64,6 +64,8 @@ impl Endpoint {
         );
         match decision {
             Decision::Lookup => match self.live_session(uri, &head, lines) {
+                // A 404 to a gRPC call says nothing of an inner session: its own way knows that.
+                Some((session, _)) if lines.is_grpc() && session.has(flag::MAPPED) => First::Waits,
                 Some((session, now)) => First::Live(session, now),
                 None => First::Waits,
             },

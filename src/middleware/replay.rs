@@ -114,7 +114,7 @@ impl<S> Replay<S> {
         self.head.extensions.insert(SessionRestored);
         self.head.extensions.insert(context);
         let record = session.record();
-        let initialized = record.initialized();
+        let initialized = session.has_initialized();
         let inner = match self.begin::<B, R>(record.handshake()).await {
             ControlFlow::Continue(inner) => inner,
             ControlFlow::Break(replayed) => return replayed,

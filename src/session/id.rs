@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -34,8 +35,9 @@ pub struct SessionId(Form);
 /// shows an attacker no prefix.
 #[derive(Clone, Eq, PartialEq)]
 enum Form {
-    Random([u64; 2]),
-    Opaque(Arc<str>),
+    // Two words in all: the first one is never zero, which tells the forms apart.
+    Random(NonZeroU64, u64),
+    Opaque(Arc<Box<str>>),
 }
 
 impl SessionId {
@@ -49,7 +51,11 @@ impl SessionId {
     /// [`RandomSourceError`] if the operating system has no random bits to give.
     pub fn random() -> Result<Self, RandomSourceError> {
         let word = || getrandom::u64().map_err(RandomSourceError);
-        Ok(Self(Form::Random([word()?, word()?])))
+        loop {
+            if let Some(first) = NonZeroU64::new(word()?) {
+                return Ok(Self(Form::Random(first, word()?)));
+            }
+        }
     }
 
     /// Reads an id as it stands in a header.
@@ -58,19 +64,21 @@ impl SessionId {
     ///
     /// [`InvalidSessionId`] if it is empty, longer than [`SessionId::MAX_LEN`] or has a byte outside 0x21 to 0x7E.
     pub fn parse(text: &[u8]) -> Result<Self, InvalidSessionId> {
-        if let Some(words) = parse_hex(text) {
-            return Ok(Self(Form::Random(words)));
+        if let Some([first, second]) = parse_hex(text)
+            && let Some(first) = NonZeroU64::new(first)
+        {
+            return Ok(Self(Form::Random(first, second)));
         }
         if text.is_empty() || text.len() > Self::MAX_LEN || !text.iter().all(u8::is_ascii_graphic) {
             return Err(InvalidSessionId(()));
         }
         let text = std::str::from_utf8(text).map_err(|_| InvalidSessionId(()))?;
-        Ok(Self(Form::Opaque(Arc::from(text))))
+        Ok(Self(Form::Opaque(Arc::new(Box::from(text)))))
     }
 
     /// Whether the id has the form that this crate mints at random.
     pub fn is_random(&self) -> bool {
-        matches!(self.0, Form::Random(_))
+        matches!(self.0, Form::Random(..))
     }
 
     /// The id as a header value, marked sensitive.
@@ -106,7 +114,7 @@ impl SessionId {
 
     fn with_bytes<T>(&self, f: impl FnOnce(&[u8]) -> T) -> T {
         match &self.0 {
-            Form::Random(words) => f(&write_hex(*words)),
+            Form::Random(first, second) => f(&write_hex([first.get(), *second])),
             Form::Opaque(text) => f(text.as_bytes()),
         }
     }
@@ -116,7 +124,7 @@ impl Hash for SessionId {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match &self.0 {
             // 128 random bits: the first half alone spreads perfectly.
-            Form::Random([first, _]) => state.write_u64(*first),
+            Form::Random(first, _) => state.write_u64(first.get()),
             Form::Opaque(text) => state.write(text.as_bytes()),
         }
     }
@@ -290,6 +298,15 @@ mod tests {
         assert!(lower.is_random() && !upper.is_random());
         assert_ne!(lower, upper);
         assert_ne!(SessionKey::new("/", &lower), SessionKey::new("/", &upper));
+    }
+
+    #[test]
+    fn an_id_is_two_words_and_sixteen_zeros_begin_none_that_is_random() {
+        assert_eq!(size_of::<SessionId>(), 16);
+        let zeros = b"00000000000000000123456789abcdef";
+        let id = SessionId::parse(zeros).unwrap();
+        assert!(!id.is_random());
+        assert_eq!(id.to_header_value().as_bytes(), zeros);
     }
 
     #[test]

@@ -168,6 +168,9 @@ impl SessionContext {
     /// Waits for the end of the session, by whatever cause, or for its suspension. Work that belongs to a session
     /// selects on it.
     ///
+    /// Where instances share a store, it ends also if this one needs the room of a session that nobody uses: the
+    /// session lives on in the store, and this instance does not hear of its end any more.
+    ///
     /// # Cancel safety
     ///
     /// May be dropped and called again at any time.

@@ -82,6 +82,10 @@ impl<B> State<B> {
         if !self.is_whole {
             self.frames = Vec::new();
         } else if !data.is_empty() {
+            // Each holds the buffer that it came in: many small ones would keep far more than they are.
+            if self.frames.len() == MAX_FRAMES {
+                self.frames = vec![Bytes::from(self.frames.concat())];
+            }
             self.frames.push(data);
         }
     }
@@ -128,5 +132,31 @@ impl<B: Body<Data = Bytes>> KeptBody<B> {
 impl<B> Clone for KeptBody<B> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
+    }
+}
+
+/// So many pieces are kept as they came; then they become one.
+const MAX_FRAMES: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+
+    #[test]
+    fn a_body_in_single_bytes_is_kept_in_few_pieces() {
+        let kept = KeptBody::<Full<Bytes>>::new(Again {
+            read: Bytes::new(),
+            trailers: None,
+            rest: None,
+        });
+        let sent: Vec<u8> = (0..config::MAX_KEPT_BODY).map(|n| n as u8).collect();
+        for byte in &sent {
+            kept.state().keep(Bytes::copy_from_slice(&[*byte]));
+            assert!(kept.state().frames.len() <= MAX_FRAMES);
+        }
+        assert!(kept.is_whole());
+        assert_eq!(kept.take().unwrap().read, sent);
     }
 }

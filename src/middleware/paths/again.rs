@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Request;
 use http::request::Parts;
+use http::{Method, Request};
 use http_body::Body;
 
-use super::known::{enter, may_resume};
+use super::known::{enter, may_resume, open};
 use super::restore::{Unrestored, restore};
 use crate::manager::{LiveSession, Lost, flag};
 use crate::middleware::body::{KeptBody, RequestBody};
@@ -73,23 +73,10 @@ impl<B> Kept<B> {
         B: Body<Data = Bytes> + Send + 'static,
         R: Body<Data = Bytes> + Send + 'static,
     {
-        let now = known.endpoint.manager.core().now();
+        known.busy.wait();
         let session = Arc::clone(known.busy.session());
-        match session.note_lost(known.inner_id.as_deref(), now) {
-            // The next request restores it: this one cannot be sent again.
-            Lost::Dormant if !self.body.is_whole() => return Ok(reply::unavailable(None)),
-            Lost::Dormant => {
-                let replay = Replay::new(inner.clone(), closer, &known.endpoint, &self.parts);
-                match restore::<S, B, R>(&known.endpoint, Arc::clone(&session), replay).await {
-                    Ok(restored) if Arc::ptr_eq(&restored, &session) => {}
-                    Ok(_) => return Ok(reply::unavailable(None)),
-                    Err(Unrestored::Refused(refusal)) => return Ok(reply::refuse(refusal, None)),
-                    Err(Unrestored::Answered(answer)) => return Ok(answer),
-                }
-            }
-            Lost::Moved if session.has(flag::SUSPENDED) => return Ok(reply::unavailable(None)),
-            Lost::Moved => {}
-            Lost::TooSoon => return Ok(reply::unavailable(None)),
+        if let Err(answer) = self.restored(inner.clone(), closer, &known).await {
+            return Ok(answer);
         }
         if let Some(refusal) = self.refusal(&session) {
             return Ok(reply::refuse(refusal, None));
@@ -97,12 +84,43 @@ impl<B> Kept<B> {
         let Some(body) = RequestBody::again(&self.body) else {
             return Ok(reply::unavailable(None));
         };
+        let is_post = self.parts.method == Method::POST;
+        // The replay may have said for the client what this request says.
+        let body = match open(&known.endpoint, is_post, body, &session, None).await {
+            Ok(body) => body,
+            Err(unopened) => return Ok(unopened.answer(None)),
+        };
         known.inner_id = enter(&mut self.parts, &known.busy);
         let response = call(&mut inner, Request::from_parts(self.parts, body)).await?;
         Ok(match known.answer(response) {
             Answered::Given(answer) => answer,
             Answered::Lost(_) => reply::unavailable(None),
         })
+    }
+
+    /// Sees to it that the session of `known` has another inner session; the answer, if it does not get one.
+    async fn restored<S, R>(&self, inner: S, closer: Closer, known: &Known) -> Result<(), Answer<R>>
+    where
+        S: InnerService<B, R>,
+        B: Body<Data = Bytes> + Send + 'static,
+        R: Body<Data = Bytes> + Send + 'static,
+    {
+        let now = known.endpoint.manager.core().now();
+        let session = known.busy.session();
+        match session.note_lost(known.inner_id.as_deref(), now) {
+            // The next request restores it: this one cannot be sent again.
+            Lost::Dormant if !self.body.is_whole() => return Err(reply::unavailable(None)),
+            Lost::Dormant => {}
+            Lost::Moved if !session.has(flag::SUSPENDED) => return Ok(()),
+            Lost::Moved | Lost::TooSoon => return Err(reply::unavailable(None)),
+        }
+        let replay = Replay::new(inner, closer, &known.endpoint, &self.parts);
+        match restore::<S, B, R>(&known.endpoint, Arc::clone(session), replay).await {
+            Ok(restored) if Arc::ptr_eq(&restored, session) => Ok(()),
+            Ok(_) => Err(reply::unavailable(None)),
+            Err(Unrestored::Refused(refusal)) => Err(reply::refuse(refusal, None)),
+            Err(Unrestored::Answered(answer)) => Err(answer),
+        }
     }
 
     /// Why it may not go in again, if so.

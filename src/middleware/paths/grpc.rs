@@ -76,13 +76,14 @@ where
         .await
         .map_err(|_| GrpcCode::Unavailable)?
         .ok_or(GrpcCode::NotFound)?;
-    let busy = endpoint
+    let mut busy = endpoint
         .begin(Arc::clone(&session), &arrival.parts.method)
         .ok_or(if session.is_detached() {
             GrpcCode::Unavailable
         } else {
             GrpcCode::NotFound
         })?;
+    busy.wait();
     if session.has(flag::SUSPENDED) {
         return Err(GrpcCode::Unavailable);
     }

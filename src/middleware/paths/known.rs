@@ -143,7 +143,7 @@ pub(in crate::middleware) fn may_resume(method: &Method, session: &LiveSession) 
 }
 
 /// Notes what the first requests after initialize say of the handshake. Gives the body back as it was.
-async fn open<B>(
+pub(super) async fn open<B>(
     endpoint: &Endpoint,
     is_post: bool,
     body: RequestBody<B>,
@@ -229,7 +229,7 @@ impl Said {
 }
 
 /// Why a request could not be let in.
-enum Unopened {
+pub(super) enum Unopened {
     /// Its body did not come.
     Body,
     /// It says what a replay has said already.
@@ -238,7 +238,7 @@ enum Unopened {
 }
 
 impl Unopened {
-    fn answer<R>(self, id: Option<&RequestId<'_>>) -> Answer<R> {
+    pub(super) fn answer<R>(self, id: Option<&RequestId<'_>>) -> Answer<R> {
         match self {
             Self::Body => reply::refuse(Refusal::NotJson, id),
             Self::Duplicate => reply::accepted(),
