@@ -522,6 +522,26 @@ async fn connections_that_a_restart_has_cut_are_not_used_once_they_were_idle() {
     assert_eq!(touched, Some(session.revision));
 }
 
+#[test]
+fn a_store_outlives_the_runtime_that_it_was_made_in() {
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let server = PostgresServer::start();
+    let (store, session) = runtime().block_on(async {
+        let store = PostgresStore::connect(&server.url()).await.unwrap();
+        let session = begin(&store).await;
+        (store, session)
+    });
+    runtime().block_on(async {
+        // Connections of the other runtime are found to be dead as those of a server that was restarted.
+        while let Err(error) = store.load(AUDIENCE, &session.id, now()).await {
+            assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+        }
+        let deadline = Some(after(HOUR * 2));
+        let touched = store.touch(&session.key, now(), deadline).await.unwrap();
+        assert_eq!(touched, Some(session.revision));
+    });
+}
+
 #[tokio::test]
 async fn an_update_that_fails_for_want_of_the_table_is_unavailable() {
     let pool = pool(&fresh_url().await, 2).await;

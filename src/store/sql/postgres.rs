@@ -35,7 +35,8 @@ use crate::store::{
 /// failover to an asynchronous replica that is so too.
 ///
 /// Meanwhile calls fail as [`StoreErrorKind::Unavailable`], and those whose connection broke in the middle of a write as
-/// [`StoreErrorKind::OutcomeUnknown`]. Once the server is back the store works again by itself.
+/// [`StoreErrorKind::OutcomeUnknown`]. Once the server is back the store works again by itself. So it does in another
+/// tokio runtime after the one that it was used in has ended: the connections of that are broken.
 ///
 /// # What to set up
 ///
