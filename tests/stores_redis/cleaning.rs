@@ -51,6 +51,22 @@ async fn clean_up_leaves_tombstones() {
 }
 
 #[tokio::test]
+async fn more_tombstones_than_a_clean_up_may_remove_do_not_stop_it() {
+    let store = fresh().await;
+    for _ in 0..50 {
+        let session = begin(&store).await;
+        store.delete(&session.key, now()).await.unwrap();
+    }
+    let expired = begin(&store).await;
+    // What the other tests keep in the same database lies between.
+    let mut removed = Vec::new();
+    for _ in 0..10 {
+        removed.extend(store.delete_expired(after(3 * HOUR), 2).await.unwrap());
+    }
+    assert_eq!(removed, [expired.key]);
+}
+
+#[tokio::test]
 async fn keys_of_another_kind_do_not_stop_clean_up() {
     let server = RedisServer::shared();
     let prefix = prefix();

@@ -99,7 +99,7 @@ pub(super) fn parse_revision(text: &[u8]) -> Option<Revision> {
 ///
 /// [`StoreErrorKind::Corrupt`], which does not happen: a record is JSON.
 pub(super) fn write_record(record: &SessionRecord, at: Revision) -> Result<Vec<u8>, StoreError> {
-    let mut text = vec![b'R'];
+    let mut text = RECORD.to_vec();
     text.extend(revision(at));
     text.extend(time(record.absolute_end()));
     serde_json::to_writer(&mut text, record).map_err(corrupt)?;
@@ -117,7 +117,7 @@ pub(super) fn read_record(text: &[u8]) -> Result<Option<(SessionRecord, Revision
     }
     let (head, json) = text.split_at_checked(HEAD).ok_or(StoreErrorKind::Corrupt)?;
     let revision = head
-        .strip_prefix(b"R")
+        .strip_prefix(RECORD)
         .and_then(|head| parse_revision(&head[..DIGITS]))
         .ok_or(StoreErrorKind::Corrupt)?;
     Ok(Some((
@@ -165,6 +165,9 @@ fn corrupt(error: serde_json::Error) -> StoreError {
 }
 
 const LAST_USE: &str = ":seen:{";
+
+/// What a record begins with, and a tombstone does not.
+pub(super) const RECORD: &[u8] = b"R";
 
 const DIGITS: usize = 20;
 
