@@ -15,7 +15,8 @@ pub(super) async fn look_at_server(connection: &mut MultiplexedConnection) {
     let before = SystemClock.now();
     let time: RedisResult<(u64, u64)> = cmd("TIME").query_async(connection).await;
     if let Ok((seconds, micros)) = time {
-        let server = Timestamp::from_millis(seconds * 1000 + micros / 1000);
+        let server =
+            Timestamp::from_millis(seconds.saturating_mul(1000).saturating_add(micros / 1000));
         if let Some(skew) = skew(before, server, SystemClock.now()) {
             let seconds = skew.as_secs();
             warn!(seconds, "the clock of Redis differs from the one here");
