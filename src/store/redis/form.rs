@@ -102,7 +102,7 @@ pub(super) fn write_record(record: &SessionRecord, at: Revision) -> Result<Vec<u
     let mut text = RECORD.to_vec();
     text.extend(revision(at));
     text.extend(time(record.absolute_end()));
-    serde_json::to_writer(&mut text, record).map_err(corrupt)?;
+    serde_json::to_writer(&mut text, record).map_err(|_| StoreErrorKind::Corrupt)?;
     Ok(text)
 }
 
@@ -121,7 +121,8 @@ pub(super) fn read_record(text: &[u8]) -> Result<Option<(SessionRecord, Revision
         .and_then(|head| parse_revision(&head[..DIGITS]))
         .ok_or(StoreErrorKind::Corrupt)?;
     Ok(Some((
-        serde_json::from_slice(json).map_err(corrupt)?,
+        // Without the error: its text may quote what the session holds.
+        serde_json::from_slice(json).map_err(|_| StoreErrorKind::Corrupt)?,
         revision,
     )))
 }
@@ -158,10 +159,6 @@ fn number(text: &[u8]) -> Option<u64> {
         return None;
     }
     str::from_utf8(text).ok()?.parse().ok()
-}
-
-fn corrupt(error: serde_json::Error) -> StoreError {
-    StoreError::new(StoreErrorKind::Corrupt, error)
 }
 
 const LAST_USE: &str = ":seen:{";
@@ -244,6 +241,18 @@ mod tests {
                 StoreErrorKind::Corrupt
             );
         }
+        let quoting = [
+            b"R",
+            &digits(1)[..],
+            &digits(1),
+            b"{\"schema\":\"swordfish\"}",
+        ]
+        .concat();
+        let error = read_record(&quoting).unwrap_err();
+        assert!(
+            std::error::Error::source(&error).is_none(),
+            "it would quote"
+        );
         assert!(read_record(b"T00000000000000000001").unwrap().is_none());
     }
 }
