@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use tower_mcp_session::SessionStore;
-use tower_mcp_session::redis::{cmd, pipe};
 use tower_mcp_session::store::StoreErrorKind;
+use tower_mcp_session::store::redis::{cmd, pipe};
 
 use crate::common::{HOUR, admin, after, begin, fresh, handle, key_of, load, now, prefix, tell};
 use crate::proxy::Proxy;

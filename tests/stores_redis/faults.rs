@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tower_mcp_session::redis::{Client, cmd};
+use tower_mcp_session::store::redis::{Client, cmd};
 use tower_mcp_session::store::{StoreError, StoreErrorKind, Stored, WatchStatus};
 use tower_mcp_session::{RedisStore, SessionStore};
 
