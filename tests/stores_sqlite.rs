@@ -221,10 +221,10 @@ async fn a_path_that_cannot_be_is_unavailable_and_a_wrong_url_unsupported() {
     let path = folder.path().join("missing").join("sessions.db");
     let error = SqliteStore::connect(path).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-    let error = SqliteStore::connect("sqlite:x?mode=sideways")
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Unsupported);
+    for url in ["sqlite:x?mode=sideways", "sqlite:", "sqlite://", ""] {
+        let error = SqliteStore::connect(url).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unsupported, "{url}");
+    }
 }
 
 #[tokio::test]

@@ -100,7 +100,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::AlreadyExists`] if the id is taken or was once; nothing has changed then.
+    /// [`StoreErrorKind::AlreadyExists`] if the id is taken, or its session was deleted; nothing has changed then.
     async fn create(&self, candidate: &SessionId, new: NewSession) -> Result<Stored, StoreError>;
 
     /// The session `id` of `audience`; `None` if there is none, or none any more, at `now`.
