@@ -23,6 +23,8 @@ mod memory;
 #[cfg(feature = "redis")]
 #[path = "redis/mod.rs"]
 mod redis_store;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod skew;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
 mod stored;

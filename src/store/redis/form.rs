@@ -68,15 +68,7 @@ impl Names {
         let digest = record
             .strip_prefix(self.record.as_bytes())?
             .strip_suffix(b"}")?;
-        if digest.len() != 64 {
-            return None;
-        }
-        let mut bytes = [0; 32];
-        for (byte, digits) in bytes.iter_mut().zip(digest.chunks_exact(2)) {
-            let digits = str::from_utf8(digits).ok()?;
-            *byte = u8::from_str_radix(digits, 16).ok()?;
-        }
-        Some(SessionKey::from(bytes))
+        SessionKey::parse(str::from_utf8(digest).ok()?)
     }
 }
 
