@@ -91,14 +91,16 @@
 //!
 //! # Features
 //!
-//! | feature | adds |
-//! |---|---|
-//! | `axum` | extractors for handlers of axum |
-//! | `file` | `store::FileStore`: one file for each session, in a folder of this machine |
-//! | `postgres` | `store::PostgresStore`, for PostgreSQL |
-//! | `sqlite` | `store::SqliteStore`; SQLite is compiled in |
-//! | `redis` | `store::RedisStore`, for Redis and Valkey; the `redis` crate it is built from is re-exported |
-//! | `testing` | the store contract as functions, a manual clock, stores that fail, a scripted server |
+//! None is on by default.
+//!
+//! | feature | adds | needs Rust |
+//! |---|---|---|
+//! | `axum` | extractors for handlers of axum | 1.88 |
+//! | `file` | `FileStore`: one file for each session, in a folder of this machine | 1.88 |
+//! | `postgres` | `PostgresStore`, for PostgreSQL; `store::sqlx`, which it is built from | 1.94 |
+//! | `redis` | `RedisStore`, for Redis and Valkey; `store::redis`, which it is built from | 1.88 |
+//! | `sqlite` | `SqliteStore`; SQLite is compiled in; `store::sqlx`, which it is built from | 1.94 |
+//! | `testing` | the store contract as functions, a manual clock, stores that fail, a scripted server | 1.88 |
 //!
 //! The stores are listed in [`store`], all limits and their defaults at [`SessionLayer`].
 //!
@@ -113,7 +115,7 @@
 //!
 //! # Minimum supported Rust version
 //!
-//! 1.88. A newer one is a minor release.
+//! 1.88, and for some features a later one: the table above says which. A newer one is a minor release.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -152,12 +154,15 @@ pub use session::{
     Principal, RandomSourceError, SessionId, SessionKey, SessionRecord, SessionState, Timestamp,
     Values, ValuesError,
 };
+#[cfg(feature = "file")]
+pub use store::FileStore;
+#[cfg(feature = "postgres")]
+pub use store::PostgresStore;
 #[cfg(feature = "redis")]
 pub use store::RedisStore;
-pub use store::{MemoryStore, SessionStore};
-
-#[cfg(feature = "redis")]
-pub use ::redis;
+#[cfg(feature = "sqlite")]
+pub use store::SqliteStore;
+pub use store::{CachedStore, MemoryStore, SessionStore};
 
 /// The README's code, compiled.
 #[cfg(doctest)]

@@ -325,14 +325,15 @@ async fn locked_table(connections: u32) -> (PostgresStore, PgConnection) {
     (store, other)
 }
 
-/// The server's process of the connection that waits for `other`, once it does.
-async fn waiting_for(other: &mut PgConnection) -> i32 {
+/// The server's process of a connection that waits for `other`, once so many do.
+async fn waiting_for(other: &mut PgConnection, count: usize) -> i32 {
     loop {
         let found = query_scalar(
             "SELECT pid FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))",
         );
-        if let Some(pid) = found.fetch_optional(&mut *other).await.unwrap() {
-            return pid;
+        let found: Vec<i32> = found.fetch_all(&mut *other).await.unwrap();
+        if found.len() == count {
+            return found[0];
         }
         tokio::task::yield_now().await;
     }
@@ -359,7 +360,7 @@ async fn a_connection_cut_in_mid_command_leaves_writes_unknown_and_reads_unavail
     ] {
         let (store, mut other) = locked_table(2).await;
         let call = call(store.clone());
-        let pid = waiting_for(&mut other).await;
+        let pid = waiting_for(&mut other, 1).await;
         let terminate = query("SELECT pg_terminate_backend($1)").bind(pid);
         terminate.execute(&mut other).await.unwrap();
         assert_eq!(call.await.unwrap().unwrap_err().kind(), kind);
@@ -372,12 +373,12 @@ async fn a_connection_cut_in_mid_command_leaves_writes_unknown_and_reads_unavail
 #[tokio::test]
 async fn calls_that_are_dropped_leave_the_pool_sound_and_open_no_connections() {
     let (store, mut other) = locked_table(2).await;
-    for _ in 0..2 {
+    for count in 1..=2 {
         let id = SessionId::random().unwrap();
         let call = store.create(&id, new_session("dropped"));
         tokio::select! {
             _ = call => panic!("the table is locked"),
-            _ = waiting_for(&mut other) => {}
+            _ = waiting_for(&mut other, count) => {}
         }
     }
     let unknown = SessionId::random().unwrap();
@@ -520,6 +521,26 @@ async fn connections_that_a_restart_has_cut_are_not_used_once_they_were_idle() {
     let deadline = Some(after(HOUR * 2));
     let touched = store.touch(&session.key, now(), deadline).await.unwrap();
     assert_eq!(touched, Some(session.revision));
+}
+
+#[test]
+fn a_store_outlives_the_runtime_that_it_was_made_in() {
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let server = PostgresServer::start();
+    let (store, session) = runtime().block_on(async {
+        let store = PostgresStore::connect(&server.url()).await.unwrap();
+        let session = begin(&store).await;
+        (store, session)
+    });
+    runtime().block_on(async {
+        // Connections of the other runtime are found to be dead as those of a server that was restarted.
+        while let Err(error) = store.load(AUDIENCE, &session.id, now()).await {
+            assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+        }
+        let deadline = Some(after(HOUR * 2));
+        let touched = store.touch(&session.key, now(), deadline).await.unwrap();
+        assert_eq!(touched, Some(session.revision));
+    });
 }
 
 #[tokio::test]

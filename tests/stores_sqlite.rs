@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stores::{
-    AUDIENCE, DAY, HOUR, a_later_handle_sees, add_value, after, begin, load, now,
+    AUDIENCE, DAY, HOUR, a_later_handle_sees, add_value, after, begin, load, new_session, now,
     tombstones_go_after_the_absolute_end, two_handles_have_one_winner, two_handles_lose_nothing,
 };
 use tempfile::TempDir;
@@ -221,10 +221,10 @@ async fn a_path_that_cannot_be_is_unavailable_and_a_wrong_url_unsupported() {
     let path = folder.path().join("missing").join("sessions.db");
     let error = SqliteStore::connect(path).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-    let error = SqliteStore::connect("sqlite:x?mode=sideways")
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Unsupported);
+    for url in ["sqlite:x?mode=sideways", "sqlite:", "sqlite://", ""] {
+        let error = SqliteStore::connect(url).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unsupported, "{url}");
+    }
 }
 
 #[tokio::test]
@@ -349,6 +349,51 @@ async fn calls_that_are_dropped_leave_the_pool_sound() {
     assert!(store.delete(&other.key, now()).await.unwrap());
     let removed = store.delete_expired(after(DAY * 2), 10).await.unwrap();
     assert!(removed.contains(&one.key));
+}
+
+#[test]
+fn a_call_that_is_dropped_outside_of_its_runtime_leaves_the_pool_sound() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (pool, store, writer) = runtime.block_on(async {
+        let options = SqliteStore::pool_options().max_connections(2);
+        let pool = fresh_pool(options).await;
+        let store = SqliteStore::from_pool(pool.clone()).await.unwrap();
+        let writer = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        (pool, store, writer)
+    });
+    let id = SessionId::random().unwrap();
+    let mut call = tokio_test::task::spawn(store.create(&id, new_session("dropped")));
+    runtime.block_on(async {
+        // Until it has the other connection, and waits for the writer.
+        while pool.num_idle() > 0 || pool.size() < 2 {
+            assert!(call.poll().is_pending());
+            tokio::task::yield_now().await;
+        }
+    });
+    drop(call);
+    runtime.block_on(async {
+        writer.rollback().await.unwrap();
+        for _ in 0..4 {
+            begin(&store).await;
+        }
+    });
+}
+
+#[test]
+fn a_store_outlives_the_runtime_that_it_was_made_in() {
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let (store, session) = runtime().block_on(async {
+        let store = fresh().await;
+        let session = begin(&store).await;
+        (store, session)
+    });
+    runtime().block_on(async {
+        add_value(&store, &session.id, "added").await;
+        assert!(store.delete(&session.key, now()).await.unwrap());
+    });
 }
 
 /// Two processes write to one file; one of them is killed in the middle, then the other. What each was told is done is

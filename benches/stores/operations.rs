@@ -71,6 +71,7 @@ async fn touches(
 }
 
 /// How often `operation` ends in a second.
+#[expect(clippy::future_not_send, reason = "one thread waits for it")]
 async fn rate<F: Future<Output = ()>>(at_once: usize, operation: impl Fn(usize) -> F) -> usize {
     let turns = AtomicUsize::new(0);
     let start = Instant::now();

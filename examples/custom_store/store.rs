@@ -59,9 +59,9 @@ impl SessionStore for JsonStore {
         let Some(row) = rows.get(&key).filter(|row| row.is_alive(now)) else {
             return Ok(None);
         };
-        // What cannot be read is an error: another version may read it.
+        // What cannot be read is an error: another version may read it. That of serde may quote the session's values.
         let record: SessionRecord = serde_json::from_str(row.record.as_deref().unwrap_or_default())
-            .map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error))?;
+            .map_err(|_| StoreErrorKind::Corrupt)?;
         let (revision, used, deadline) = (row.revision, row.last_activity, row.idle_deadline);
         Ok(Some(Stored::loaded(
             id.clone(),

@@ -162,6 +162,20 @@ impl SessionKey {
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// The key that `Display` writes as `text`; `None` for any other spelling.
+    #[cfg(any(feature = "file", feature = "redis"))]
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let digits = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
+        let mut bytes = [0; 32];
+        if text.len() != 2 * bytes.len() || !text.as_bytes().iter().all(digits) {
+            return None;
+        }
+        for (n, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * n..2 * n + 2], 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
 }
 
 impl From<[u8; 32]> for SessionKey {
@@ -314,6 +328,26 @@ mod tests {
         let id = SessionId::parse(b"0123456789abcdef0123456789abcdef").unwrap();
         assert!(!format!("{id:?}").contains("0123"));
         assert!(id.to_header_value().is_sensitive());
+    }
+
+    #[test]
+    #[cfg(any(feature = "file", feature = "redis"))]
+    fn a_key_is_read_in_its_one_spelling_only() {
+        let key = SessionKey::from([0xaf; 32]);
+        let text = key.to_string();
+        assert_eq!(SessionKey::parse(&text), Some(key));
+        let others = [
+            text.to_uppercase(),
+            text.replacen("af", "+f", 1),
+            text.replacen("af", "\u{e9}", 1),
+            text.replacen('a', "g", 1),
+            format!("{text}0"),
+            text[1..].to_owned(),
+            String::new(),
+        ];
+        for other in others {
+            assert_eq!(SessionKey::parse(&other), None, "{other}");
+        }
     }
 
     #[test]

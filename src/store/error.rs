@@ -26,7 +26,7 @@ pub struct StoreError {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
-    /// `create`: the id is taken, or was once.
+    /// `create`: the id is taken, or its session was deleted.
     AlreadyExists,
     /// `save`: the session has changed since it was read; read again and retry.
     Conflict,

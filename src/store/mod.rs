@@ -19,10 +19,15 @@ mod error;
 #[cfg(feature = "file")]
 mod file;
 mod memory;
+// Not `redis`: that is the crate, which is re-exported here.
 #[cfg(feature = "redis")]
-mod redis;
+#[path = "redis/mod.rs"]
+mod redis_store;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod skew;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
+mod stored;
 mod tombstones;
 mod watch;
 
@@ -31,19 +36,24 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-#[cfg(feature = "redis")]
-pub use self::redis::RedisStore;
 pub use cached::CachedStore;
 pub use capabilities::{Capabilities, IdForm};
 pub use error::{StoreError, StoreErrorKind};
 #[cfg(feature = "file")]
 pub use file::{FileStore, ListedSession, SessionPage};
 pub use memory::MemoryStore;
+#[cfg(feature = "redis")]
+pub use redis_store::RedisStore;
 #[cfg(feature = "postgres")]
 pub use sql::PostgresStore;
 #[cfg(feature = "sqlite")]
 pub use sql::SqliteStore;
+pub use stored::Stored;
 pub use watch::{Revision, Watch, WatchCell, WatchStatus};
+
+/// The library that `RedisStore` is built on, for clients of your own.
+#[cfg(feature = "redis")]
+pub use ::redis;
 
 /// The library that `PostgresStore` and `SqliteStore` are built on, for pools of your own.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -92,7 +102,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::AlreadyExists`] if the id is taken or was once; nothing has changed then.
+    /// [`StoreErrorKind::AlreadyExists`] if the id is taken, or its session was deleted; nothing has changed then.
     async fn create(&self, candidate: &SessionId, new: NewSession) -> Result<Stored, StoreError>;
 
     /// The session `id` of `audience`; `None` if there is none, or none any more, at `now`.
@@ -160,73 +170,6 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
 ///
 /// A touch of another instance whose clock is a little behind still finds it.
 pub const EXPIRED_GRACE: std::time::Duration = std::time::Duration::from_secs(60);
-
-/// A session as a store has it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Stored {
-    /// The id the client holds.
-    pub id: SessionId,
-    /// The name the store keeps the session under.
-    pub key: SessionKey,
-    /// The record.
-    pub record: Arc<SessionRecord>,
-    /// The record's revision.
-    pub revision: Revision,
-    /// When the session was last noted as used.
-    pub last_activity: Timestamp,
-    /// When the session ends unless it is touched.
-    pub idle_deadline: Timestamp,
-    /// Says when the above no longer holds, if the store can tell.
-    pub watch: Option<Watch>,
-}
-
-impl Stored {
-    /// A session that was created just now from `new`, without a watch.
-    pub fn created(id: SessionId, new: NewSession) -> Self {
-        Self {
-            key: SessionKey::new(&new.audience, &id),
-            id,
-            revision: Revision::FIRST,
-            last_activity: new.now,
-            idle_deadline: new.idle_deadline.min(new.record.absolute_end()),
-            record: new.record,
-            watch: None,
-        }
-    }
-
-    /// A session that was read from a store, without a watch.
-    pub fn loaded(
-        id: SessionId,
-        key: SessionKey,
-        record: impl Into<Arc<SessionRecord>>,
-        revision: Revision,
-        last_activity: Timestamp,
-        idle_deadline: Timestamp,
-    ) -> Self {
-        Self {
-            id,
-            key,
-            record: record.into(),
-            revision,
-            last_activity,
-            idle_deadline,
-            watch: None,
-        }
-    }
-
-    /// The same session with a watch.
-    #[must_use]
-    pub fn with_watch(mut self, watch: Watch) -> Self {
-        self.watch = Some(watch);
-        self
-    }
-
-    /// Whether the session is over at `now`.
-    pub fn is_expired(&self, now: Timestamp) -> bool {
-        now >= self.idle_deadline || now >= self.record.absolute_end()
-    }
-}
 
 macro_rules! forward {
     ($pointer:ident) => {

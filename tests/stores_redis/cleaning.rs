@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use tower_mcp_session::SessionStore;
-use tower_mcp_session::redis::{cmd, pipe};
 use tower_mcp_session::store::StoreErrorKind;
+use tower_mcp_session::store::redis::{cmd, pipe};
 
 use crate::common::{HOUR, admin, after, begin, fresh, handle, key_of, load, now, prefix, tell};
 use crate::proxy::Proxy;
@@ -48,6 +48,22 @@ async fn clean_up_leaves_tombstones() {
         store.delete_expired(after(100 * HOUR), 10).await.unwrap(),
         []
     );
+}
+
+#[tokio::test]
+async fn more_tombstones_than_a_clean_up_may_remove_do_not_stop_it() {
+    let store = fresh().await;
+    for _ in 0..50 {
+        let session = begin(&store).await;
+        store.delete(&session.key, now()).await.unwrap();
+    }
+    let expired = begin(&store).await;
+    // What the other tests keep in the same database lies between.
+    let mut removed = Vec::new();
+    for _ in 0..10 {
+        removed.extend(store.delete_expired(after(3 * HOUR), 2).await.unwrap());
+    }
+    assert_eq!(removed, [expired.key]);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tower_mcp_session::redis::{Client, FromRedisValue, aio::MultiplexedConnection, cmd};
+use tower_mcp_session::store::redis::{Client, FromRedisValue, aio::MultiplexedConnection, cmd};
 use tower_mcp_session::store::{Revision, StoreError, Stored, Watch, WatchStatus};
 use tower_mcp_session::{
     Clock, Handshake, NewSession, ProtocolVersion, RedisStore, SessionId, SessionRecord,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tower_mcp_session::redis::{Client, cmd};
+use tower_mcp_session::store::redis::{Client, cmd};
 use tower_mcp_session::store::{StoreError, StoreErrorKind, Stored, WatchStatus};
 use tower_mcp_session::{RedisStore, SessionStore};
 
@@ -218,7 +218,11 @@ async fn a_server_that_refuses_to_write_is_unavailable() {
     assert_eq!(failure(&store).await, StoreErrorKind::Unavailable);
     let saved = store.save(&session.key, Arc::new(record("saved")), session.revision);
     assert_eq!(saved.await.unwrap_err().kind(), StoreErrorKind::Unavailable);
-    assert!(load(&store, &session.id).await.is_some());
+    let deadline = after(HOUR * 3 / 2);
+    let touched = store.touch(&session.key, now(), Some(deadline)).await;
+    assert_eq!(touched.unwrap(), Some(session.revision), "it takes no room");
+    let found = load(&store, &session.id).await.unwrap();
+    assert_eq!(found.idle_deadline, deadline);
     assert!(
         store.delete(&session.key, now()).await.unwrap(),
         "that frees memory"

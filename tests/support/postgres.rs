@@ -1,6 +1,10 @@
 //! PostgreSQL servers for tests: started from the programs that `scripts/postgres-server` finds, ended with the process.
 
-#![allow(dead_code, reason = "each test file uses a part of this")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test file uses a part of this, and helpers of tests may unwrap as tests do"
+)]
 
 use std::env;
 use std::io::{BufRead, BufReader, Write};

@@ -76,7 +76,10 @@ impl Folder {
             match name.to_str() {
                 Some(LOCK) => {}
                 Some(NEXT) => names.next = true,
-                text => match text.and_then(parse_key).filter(|key| part_of(key) == part) {
+                text => match text
+                    .and_then(SessionKey::parse)
+                    .filter(|key| part_of(key) == part)
+                {
                     Some(key) => names.keys.push(key),
                     None => names.foreign.push(name),
                 },
@@ -196,19 +199,6 @@ pub(super) fn part_of(key: &SessionKey) -> u8 {
 /// Each error of the operating system that is not told apart: later it may work.
 pub(super) fn unavailable(error: io::Error) -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, error)
-}
-
-/// The key that is written as a file's name, in its one spelling.
-fn parse_key(name: &str) -> Option<SessionKey> {
-    let mut bytes = [0; 32];
-    if name.len() != 2 * bytes.len() || !name.is_ascii() {
-        return None;
-    }
-    for (n, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&name[2 * n..2 * n + 2], 16).ok()?;
-    }
-    let key = SessionKey::from(bytes);
-    (key.to_string() == name).then_some(key)
 }
 
 const SIGN: &str = "sessions-of-tower-mcp-session";

@@ -52,7 +52,8 @@ use crate::store::{Capabilities, IdForm, Revision, SessionStore, StoreError, Sto
 ///
 /// A record takes at most 16 MiB as JSON. 64 calls of a store use the disk at once, others wait. A call waits at most
 /// 1.5 s for another process, then it fails as `Unavailable`. One clean-up looks at 10 000 files, the next goes on from
-/// there. A deleted session keeps a file of 128 bytes until its absolute end, so that its id is not used again.
+/// there. A deleted session keeps a file of 128 bytes until its absolute end, so that its id is not used again; if it has
+/// none, for ever.
 ///
 /// Writing to two sessions whose keys begin with the same byte is done one after the other. A read or a question takes
 /// no lock.

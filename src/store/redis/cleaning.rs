@@ -58,39 +58,51 @@ impl Cleaner {
     }
 }
 
-/// Those of `sessions` that seem to be over.
+/// Those of `sessions` that seem to be over. A deleted session is not one any more: its tombstone stays.
 async fn over(
     link: &Arc<Link>,
     names: &Names,
-    sessions: Vec<SessionKey>,
+    mut sessions: Vec<SessionKey>,
     due: Timestamp,
 ) -> Result<Vec<SessionKey>, StoreError> {
-    if sessions.is_empty() {
-        return Ok(sessions);
+    let last_use = |key| Cmd::get(names.keys(key).last_use);
+    let mut last_uses = texts(link, sessions.iter().map(last_use))
+        .await?
+        .into_iter();
+    sessions.retain(|_| match last_uses.next() {
+        Some(Some(text)) => form::read_last_use(&text).is_ok_and(|(_, deadline)| due >= deadline),
+        _ => true,
+    });
+    let kind = |key| Cmd::getrange(names.keys(key).record, 0, 0);
+    let mut kinds = texts(link, sessions.iter().map(kind)).await?.into_iter();
+    sessions.retain(|_| kinds.next().flatten().as_deref() == Some(form::RECORD));
+    Ok(sessions)
+}
+
+/// What `commands` give, each one text: an empty one, which nobody takes for anything, where a key is of another kind.
+async fn texts(
+    link: &Arc<Link>,
+    commands: impl Iterator<Item = Cmd>,
+) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+    let mut pipeline = Pipeline::new();
+    for command in commands {
+        pipeline.add_command(command);
     }
-    let mut pipeline = Pipeline::with_capacity(sessions.len());
-    for key in &sessions {
-        pipeline.add_command(Cmd::get(names.keys(key).last_use));
+    if pipeline.is_empty() {
+        return Ok(Vec::new());
     }
     pipeline.ignore_errors();
-    let last_uses: Vec<RedisResult<Option<Vec<u8>>>> = link
+    let texts: Vec<RedisResult<Option<Vec<u8>>>> = link
         .call(Request::Pipeline(&pipeline), Effect::None)
         .await?;
-    let mut over = Vec::new();
-    for (key, last_use) in sessions.into_iter().zip(last_uses) {
-        let last_use = last_use.map_err(|error| errors::of_command(error, Effect::None));
-        let is_over = match last_use.map(|text| text.as_deref().map(form::read_last_use)) {
-            Ok(None) => true,
-            Ok(Some(read)) => read.is_ok_and(|(_, deadline)| due >= deadline),
-            // What cannot be read is not taken for expired, and does not keep the rest from being cleaned up.
-            Err(error) if error.kind() == StoreErrorKind::Corrupt => false,
-            Err(error) => return Err(error),
-        };
-        if is_over {
-            over.push(key);
-        }
-    }
-    Ok(over)
+    let read = |text: RedisResult<_>| match text {
+        Ok(text) => Ok(text),
+        Err(error) => match errors::of_command(error, Effect::None) {
+            error if error.kind() == StoreErrorKind::Corrupt => Ok(Some(Vec::new())),
+            error => Err(error),
+        },
+    };
+    texts.into_iter().map(read).collect()
 }
 
 /// Removes those of `sessions` that are over, whatever others do meanwhile.

@@ -68,15 +68,7 @@ impl Names {
         let digest = record
             .strip_prefix(self.record.as_bytes())?
             .strip_suffix(b"}")?;
-        if digest.len() != 64 {
-            return None;
-        }
-        let mut bytes = [0; 32];
-        for (byte, digits) in bytes.iter_mut().zip(digest.chunks_exact(2)) {
-            let digits = str::from_utf8(digits).ok()?;
-            *byte = u8::from_str_radix(digits, 16).ok()?;
-        }
-        Some(SessionKey::from(bytes))
+        SessionKey::parse(str::from_utf8(digest).ok()?)
     }
 }
 
@@ -99,10 +91,10 @@ pub(super) fn parse_revision(text: &[u8]) -> Option<Revision> {
 ///
 /// [`StoreErrorKind::Corrupt`], which does not happen: a record is JSON.
 pub(super) fn write_record(record: &SessionRecord, at: Revision) -> Result<Vec<u8>, StoreError> {
-    let mut text = vec![b'R'];
+    let mut text = RECORD.to_vec();
     text.extend(revision(at));
     text.extend(time(record.absolute_end()));
-    serde_json::to_writer(&mut text, record).map_err(corrupt)?;
+    serde_json::to_writer(&mut text, record).map_err(|_| StoreErrorKind::Corrupt)?;
     Ok(text)
 }
 
@@ -117,11 +109,12 @@ pub(super) fn read_record(text: &[u8]) -> Result<Option<(SessionRecord, Revision
     }
     let (head, json) = text.split_at_checked(HEAD).ok_or(StoreErrorKind::Corrupt)?;
     let revision = head
-        .strip_prefix(b"R")
+        .strip_prefix(RECORD)
         .and_then(|head| parse_revision(&head[..DIGITS]))
         .ok_or(StoreErrorKind::Corrupt)?;
     Ok(Some((
-        serde_json::from_slice(json).map_err(corrupt)?,
+        // Without the error: its text may quote what the session holds.
+        serde_json::from_slice(json).map_err(|_| StoreErrorKind::Corrupt)?,
         revision,
     )))
 }
@@ -160,11 +153,10 @@ fn number(text: &[u8]) -> Option<u64> {
     str::from_utf8(text).ok()?.parse().ok()
 }
 
-fn corrupt(error: serde_json::Error) -> StoreError {
-    StoreError::new(StoreErrorKind::Corrupt, error)
-}
-
 const LAST_USE: &str = ":seen:{";
+
+/// What a record begins with, and a tombstone does not.
+pub(super) const RECORD: &[u8] = b"R";
 
 const DIGITS: usize = 20;
 
@@ -241,6 +233,18 @@ mod tests {
                 StoreErrorKind::Corrupt
             );
         }
+        let quoting = [
+            b"R",
+            &digits(1)[..],
+            &digits(1),
+            b"{\"schema\":\"swordfish\"}",
+        ]
+        .concat();
+        let error = read_record(&quoting).unwrap_err();
+        assert!(
+            std::error::Error::source(&error).is_none(),
+            "it would quote"
+        );
         assert!(read_record(b"T00000000000000000001").unwrap().is_none());
     }
 }

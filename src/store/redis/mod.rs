@@ -63,7 +63,8 @@ use super::{StoreError, StoreErrorKind};
 /// # What an operator configures
 ///
 /// - `maxmemory-policy noeviction`: any other may drop sessions that are alive. A warning says so at the first
-///   connection, if the server shows its settings. When memory is full, new sessions are refused.
+///   connection, if the server shows its settings. When memory is full, new sessions and changed values are refused;
+///   sessions can be read, touched and deleted all the same.
 /// - `appendonly yes`, with the `appendfsync` that fits the loss you can bear.
 /// - Clocks: those of the instances decide. A warning says if one is more than 5 s apart from the server's.
 /// - Rights, where there are ACLs: read and write on `{prefix}:*`; the commands EVAL, EVALSHA, GET, GETRANGE, MGET, SET,

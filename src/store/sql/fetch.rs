@@ -25,13 +25,15 @@ where
     T: for<'r> FromRow<'r, D::Row> + Send + Unpin,
     for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
 {
-    let mut busy = Busy(None);
-    let connection = busy
-        .0
-        .insert(pool.acquire().await.map_err(failure::unsent)?);
+    let mut busy = Busy {
+        connection: None,
+        runtime: Handle::current(),
+    };
+    let connection = pool.acquire().await.map_err(failure::unsent)?;
+    let connection = busy.connection.insert(connection);
     let rows = query.fetch_all(&mut **connection).await;
     // Nothing is under way on it: it goes back to the pool as any other.
-    drop(busy.0.take());
+    drop(busy.connection.take());
     rows.map_err(|error| failure::failed(error, access))
 }
 
@@ -39,15 +41,20 @@ where
 /// statement has ended, or is closed if nothing comes from the other end for too long.
 ///
 /// It is not closed at once: a server that is slow would get a new connection for each call that was given up.
-struct Busy<D: Database>(Option<PoolConnection<D>>);
+struct Busy<D: Database> {
+    connection: Option<PoolConnection<D>>,
+    /// Whoever drops a call need not be in a runtime, and a pool takes nothing back outside of one.
+    runtime: Handle,
+}
 
 impl<D: Database> Drop for Busy<D> {
     fn drop(&mut self) {
-        let (Some(mut connection), Ok(runtime)) = (self.0.take(), Handle::try_current()) else {
+        let Some(mut connection) = self.connection.take() else {
             return;
         };
+        let _entered = self.runtime.enter();
         // It ends by itself.
-        drop(runtime.spawn(async move {
+        drop(self.runtime.spawn(async move {
             if timeout(LAST_ANSWER, connection.ping()).await.is_err() {
                 connection.close_on_drop();
             }

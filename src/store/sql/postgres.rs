@@ -18,6 +18,7 @@ use super::schema::{self, Schema};
 use super::statements;
 use crate::clock::{Clock, SystemClock};
 use crate::session::{NewSession, SessionId, SessionKey, SessionRecord, Timestamp};
+use crate::store::skew::skew;
 use crate::store::{
     Capabilities, EXPIRED_GRACE, Revision, SessionStore, StoreError, StoreErrorKind, Stored,
 };
@@ -35,7 +36,8 @@ use crate::store::{
 /// failover to an asynchronous replica that is so too.
 ///
 /// Meanwhile calls fail as [`StoreErrorKind::Unavailable`], and those whose connection broke in the middle of a write as
-/// [`StoreErrorKind::OutcomeUnknown`]. Once the server is back the store works again by itself.
+/// [`StoreErrorKind::OutcomeUnknown`]. Once the server is back the store works again by itself. So it does in another
+/// tokio runtime after the one that it was used in has ended: the connections of that are broken.
 ///
 /// # What to set up
 ///
@@ -180,12 +182,6 @@ impl fmt::Debug for PostgresStore {
 
 sql_store!(PostgresStore, DELETE_EXPIRED);
 
-/// How far `server`, read between `before` and `after`, is from both, if that is too far.
-fn skew(before: Timestamp, server: Timestamp, after: Timestamp) -> Option<Duration> {
-    let distance = before.since(server).max(server.since(after));
-    (distance > MAX_SKEW).then_some(distance)
-}
-
 /// What another instance is at work on, a touch perhaps, is left for the next time.
 const DELETE_EXPIRED: &str = "
     DELETE FROM mcp_session WHERE session_key = ANY (ARRAY(
@@ -221,26 +217,3 @@ const SCHEMA: Schema = Schema {
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
 const TRUSTED: Duration = Duration::from_secs(1);
-const MAX_SKEW: Duration = Duration::from_secs(5);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clocks_may_differ_by_five_seconds_and_the_time_of_the_question() {
-        let at = Timestamp::from_millis;
-        for (server, expected) in [
-            (100_000, None),
-            (100_300, None),
-            (95_000, None),
-            (105_400, None),
-            (94_999, Some(5_001)),
-            (105_401, Some(5_001)),
-            (0, Some(100_000)),
-        ] {
-            let found = skew(at(100_000), at(server), at(100_400));
-            assert_eq!(found, expected.map(Duration::from_millis), "{server}");
-        }
-    }
-}

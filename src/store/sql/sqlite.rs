@@ -49,8 +49,9 @@ use crate::store::{
 ///   keeps its mode. Records hold the clients' handshakes and the sessions' values as they are. Session ids and
 ///   principals are not in the file, only digests.
 /// - Nothing else: the tables, `mcp_session` and `mcp_session_schema`, are made when the store connects. Several
-///   processes may do so at once, and use the file at the same time; one writes while the others wait, at most 1 s, then
-///   their calls fail as [`StoreErrorKind::Unavailable`].
+///   processes may do so at once, and use the file at the same time; one writes while the others wait. A call that
+///   writes waits its turn among those of this store, however long that takes, and then at most 1 s for another process:
+///   after that it fails as [`StoreErrorKind::Unavailable`].
 /// - Back-ups by SQLite's own means (`VACUUM INTO`, `.backup`), or of all three files of a stopped server.
 ///
 /// # Limits
@@ -154,7 +155,7 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::Unsupported`] for a URL that cannot be read, or names a database in memory.
+    /// [`StoreErrorKind::Unsupported`] for a URL that cannot be read, or names no file or a database in memory.
     pub fn connect_options(path: impl AsRef<Path>) -> Result<SqliteConnectOptions, StoreError> {
         let path = path.as_ref();
         let options = match path.to_str() {
@@ -162,6 +163,10 @@ impl SqliteStore {
             Some(url) if url.starts_with(SCHEME) => url.parse().map_err(failure::unsent)?,
             _ => SqliteConnectOptions::new().filename(path),
         };
+        if options.get_filename().as_os_str().is_empty() {
+            let error = "no file is named";
+            return Err(StoreError::new(StoreErrorKind::Unsupported, error));
+        }
         Ok(options
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)

@@ -144,6 +144,10 @@ pub async fn saves_and_touches_lose_nothing_of_each_other(store: Arc<dyn Session
                 linger(&subject, &session, n).await;
                 let touched = subject.touch(&session.key, subject.now, Some(end)).await;
                 assert!(touched.is_some(), "`touch` finds a session that is there");
+                // Each of them looks: by luck a save may spare the last one.
+                linger(&subject, &session, 2 * TASKS_OF_A_ROUND).await;
+                let there = subject.present(&session.id).await;
+                assert!(there.idle_deadline >= end, "a `touch` is lost beside saves");
             }
         }
     })

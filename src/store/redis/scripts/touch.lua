@@ -25,6 +25,11 @@ if ARGV[2] ~= '' then
   if moved > finish then
     moved = finish
   end
-  put(KEYS[2], later .. moved, time_left(ARGV[1], moved))
+  local text, left = later .. moved, time_left(ARGV[1], moved)
+  if not pcall(put, KEYS[2], text, left) then
+    -- Memory may be full, and this takes no more of it: what frees some is allowed, and the script may go on then.
+    redis.call('DEL', KEYS[2])
+    put(KEYS[2], text, left)
+  end
 end
 return revision

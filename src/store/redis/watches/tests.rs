@@ -92,6 +92,18 @@ fn cells_that_nobody_watches_are_forgotten() {
 }
 
 #[test]
+fn a_full_table_takes_sessions_again_once_others_are_not_watched() {
+    let watches = established();
+    let watch = |n| watches.answer(watches.ask(key(n)), Revision::FIRST);
+    let mut all: Vec<_> = (0..MAX_WATCHED as u64).map(watch).collect();
+    let further = MAX_WATCHED as u64;
+    assert_eq!(watch(further).status(), WatchStatus::Ask);
+    all.clear();
+    let taken = |n| watch(further + n).status() != WatchStatus::Ask;
+    assert!((0..=MAX_WATCHED as u64).any(taken));
+}
+
+#[test]
 fn a_question_without_a_session_leaves_nothing_behind() {
     let watches = established();
     watches.nothing(watches.ask(key(1)));
