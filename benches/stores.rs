@@ -5,11 +5,6 @@
 //! temporary files. One operation at a time, and 64 at once.
 
 #![expect(clippy::print_stdout, reason = "a bench prints what it found")]
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
-#![expect(
-    clippy::future_not_send,
-    reason = "they stay on the thread that made them"
-)]
 
 #[path = "stores/counting.rs"]
 mod counting;
