@@ -16,7 +16,7 @@ pub async fn sessions_are_isolated(store: Arc<dyn SessionStore>) {
     let able = subject.capabilities();
     let mut sessions = Vec::new();
     for digit in "0123456789abcdef".chars() {
-        let id = format!("{}{digit}", "0".repeat(31));
+        let id = format!("1{}{digit}", "0".repeat(30));
         let id = SessionId::parse(id.as_bytes()).expect("32 digits are an id");
         let record = subject.record(&format!("session {digit}"));
         let created = subject.create(&id, subject.new_session(record)).await;
