@@ -130,41 +130,28 @@ pub async fn saves_and_touches_lose_nothing_of_each_other(store: Arc<dyn Session
         return;
     }
     let session = subject.begin().await;
-    let ends: Vec<_> = (1..=TASKS as u64)
-        .map(|n| subject.after(IDLE + Duration::from_millis(n)))
-        .collect();
-    at_once(TASKS, |n| {
-        let (subject, session, end) = (subject.clone(), session.clone(), ends[n]);
-        async move {
-            if n == 0 {
-                for n in 0..TASKS_OF_A_ROUND {
-                    add_value(&subject, &session.id, &format!("value {n}")).await;
-                }
-            } else {
-                linger(&subject, &session, n).await;
-                let touched = subject.touch(&session.key, subject.now, Some(end)).await;
-                assert!(touched.is_some(), "`touch` finds a session that is there");
-                // Each of them looks: by luck a save may spare the last one.
-                linger(&subject, &session, 2 * TASKS_OF_A_ROUND).await;
-                let there = subject.present(&session.id).await;
-                assert!(there.idle_deadline >= end, "a `touch` is lost beside saves");
-            }
-        }
-    })
-    .await;
-    let there = subject.present(&session.id).await;
-    for n in 0..TASKS_OF_A_ROUND {
-        assert!(
-            there.record.values().contains(&format!("value {n}")),
-            "save {n} is lost beside touches"
+    // One pair at a time, at each distance: what is lost, another save or touch would cover up.
+    for n in 0..2 * TASKS_OF_A_ROUND {
+        let (name, distance) = (format!("value {n}"), n / 2);
+        let end = subject.after(IDLE + Duration::from_millis(1 + n as u64));
+        let touching = async {
+            linger(&subject, &session, distance * (n % 2)).await;
+            subject.touch(&session.key, subject.now, Some(end)).await
+        };
+        let saving = async {
+            linger(&subject, &session, distance * (1 - n % 2)).await;
+            add_value(&subject, &session.id, &name).await
+        };
+        let (touched, _) = tokio::join!(touching, saving);
+        assert!(touched.is_some(), "`touch` finds a session that is there");
+        let there = subject.present(&session.id).await;
+        let values = there.record.values();
+        assert!(values.contains(&name), "a `save` is lost beside a `touch`");
+        assert_eq!(
+            there.idle_deadline, end,
+            "a `touch` is lost beside a `save`"
         );
     }
-    let last = ends.last().copied();
-    assert_eq!(
-        Some(there.idle_deadline),
-        last,
-        "a `touch` is lost beside saves"
-    );
 }
 
 /// While tasks save and touch a session without pause, it is deleted: from then on it stays gone.
