@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use tower_mcp_session::store::{Capabilities, Revision, StoreError, Stored};
+use tower_mcp_session::store::{Capabilities, Recognition, Revision, StoreError, Stored};
 use tower_mcp_session::{
     NewSession, OwnerTag, Principal, SessionId, SessionKey, SessionRecord, SessionStore, Timestamp,
 };
@@ -53,6 +53,10 @@ impl SessionStore for Counting {
 
     fn owner_tag(&self, id: &SessionId, principal: &Principal) -> OwnerTag {
         self.store.owner_tag(id, principal)
+    }
+
+    fn recognize(&self, audience: &str, id: &SessionId, now: Timestamp) -> Recognition {
+        self.store.recognize(audience, id, now)
     }
 
     async fn create(&self, candidate: &SessionId, new: NewSession) -> Result<Stored, StoreError> {

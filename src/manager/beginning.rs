@@ -78,7 +78,7 @@ impl SessionManager {
             .as_ref()
             .map(|principal| self.core.store.owner_tag(id, principal));
         let handshake = self.shared_handshake(Arc::new(beginning.handshake.clone()));
-        let end = self.core.config.expiry.absolute_end(now);
+        let end = self.core.absolute_end(now);
         let record = SessionRecord::new(now, end, owner, handshake)
             .with_values(beginning.values.clone())
             .with_mapped(beginning.inner.is_some());

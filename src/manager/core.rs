@@ -25,7 +25,17 @@ impl Core {
 
     /// When a session that is used now ends for want of use.
     pub(crate) fn idle_deadline(&self, now: Timestamp, half_open: bool) -> Timestamp {
-        self.config.expiry.idle_deadline(now, half_open)
+        match self.capabilities.idle_expiry {
+            true => self.config.expiry.idle_deadline(now, half_open),
+            false => Timestamp::NEVER,
+        }
+    }
+
+    /// When a session that begins now ends in any case.
+    pub(super) fn absolute_end(&self, now: Timestamp) -> Timestamp {
+        let longest = self.capabilities.max_lifetime;
+        let latest = longest.map_or(Timestamp::NEVER, |life| now.saturating_add(life));
+        self.config.expiry.absolute_end(now).min(latest)
     }
 
     pub(super) async fn create(

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::live::{LiveSession, flag};
 use super::{EndReason, SessionManager};
-use crate::session::{Principal, SessionId, Timestamp};
-use crate::store::{Revision, StoreError, StoreErrorKind, Stored};
+use crate::session::{OwnerTag, Principal, SessionId, Timestamp};
+use crate::store::{Recognition, Revision, StoreError, StoreErrorKind};
 
 impl SessionManager {
     /// The session `id` if this instance holds it: one look-up, nothing asked.
@@ -87,6 +87,14 @@ impl SessionManager {
             session.set_told(now, now);
             session.set_asked(now);
             return Ok(alive);
+        }
+        // The store is asked by the key, which says less than the id.
+        let recognition = self
+            .core
+            .store
+            .recognize(session.audience(), session.id(), now);
+        if recognition == Recognition::Unknown {
+            return Ok(false);
         }
         let key = session.key();
         let busy = session.is_busy(now);
@@ -175,14 +183,18 @@ impl SessionManager {
         id: &SessionId,
         principal: Option<&Principal>,
     ) -> Result<Option<Arc<LiveSession>>, StoreError> {
-        if !self.core.capabilities.ids.fits(id) {
-            return Ok(None);
-        }
         let now = self.core.now();
+        match self.core.store.recognize(audience, id, now) {
+            Recognition::Unknown => return Ok(None),
+            Recognition::Owned(owner) if !self.is_owner(id, owner.as_ref(), principal) => {
+                return Ok(None);
+            }
+            Recognition::Owned(_) | Recognition::Possible => {}
+        }
         let Some(stored) = self.core.load(audience, id, now).await? else {
             return Ok(None);
         };
-        if !self.may_take_over(&stored, principal) {
+        if !self.is_owner(&stored.id, stored.record.owner(), principal) {
             return Ok(None);
         }
         let handshake = self.shared_handshake(Arc::clone(stored.record.handshake()));
@@ -194,12 +206,15 @@ impl SessionManager {
         Ok(Some(session))
     }
 
-    fn may_take_over(&self, stored: &Stored, principal: Option<&Principal>) -> bool {
-        match (stored.record.owner(), principal) {
+    fn is_owner(
+        &self,
+        id: &SessionId,
+        owner: Option<&OwnerTag>,
+        principal: Option<&Principal>,
+    ) -> bool {
+        match (owner, principal) {
             (None, None) => true,
-            (Some(owner), Some(principal)) => {
-                *owner == self.core.store.owner_tag(&stored.id, principal)
-            }
+            (Some(owner), Some(principal)) => *owner == self.core.store.owner_tag(id, principal),
             (None, Some(_)) | (Some(_), None) => false,
         }
     }

@@ -179,6 +179,13 @@ impl SessionManager {
         Ok(existed)
     }
 
+    /// Ends a session whose client has never got its id. If the store fails, or cannot end any, it expires there.
+    pub(crate) async fn abandon(&self, session: &Arc<LiveSession>) {
+        if self.terminate(session, EndReason::Abandoned).await.is_err() {
+            self.end_here(session, EndReason::Abandoned);
+        }
+    }
+
     /// Ends what this instance holds of a session that is over.
     pub(crate) fn end_here(&self, session: &Arc<LiveSession>, reason: EndReason) {
         session.uses.close();

@@ -1,6 +1,8 @@
 //! What a store can do.
 
-use crate::session::SessionId;
+use std::time::Duration;
+
+use crate::session::OwnerTag;
 
 /// What a store can do; the manager asks for nothing else, and the contract holds a store to it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,8 +18,28 @@ pub struct Capabilities {
     pub idle_expiry: bool,
     /// `create` and `load` hand out a [`Watch`](super::Watch). Default: false.
     pub watch: bool,
-    /// The form of the ids this store can know: all others are unknown without asking it. Default: random.
-    pub ids: IdForm,
+    /// A record of each session is kept. Default: true. Without it the id is all there is: `create` refuses, as
+    /// unsupported, a record with values, one that is suspended, and one with fields of later versions; `save` does not
+    /// work; and `delete_expired` finds nothing to remove.
+    pub records: bool,
+    /// The longest life of a session: `create` refuses a longer one as unsupported, and the manager plans none.
+    /// Default: none, sessions may last for ever.
+    pub max_lifetime: Option<Duration>,
+}
+
+/// What a store can say of an id without asking anybody.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "every reader must handle each answer"
+)]
+pub enum Recognition {
+    /// It names no session, now and from now on.
+    Unknown,
+    /// It may name one.
+    Possible,
+    /// It may name one, which belongs to this owner, or to nobody: what others ask of it is refused without a question.
+    Owned(Option<OwnerTag>),
 }
 
 impl Default for Capabilities {
@@ -28,27 +50,8 @@ impl Default for Capabilities {
             save: true,
             idle_expiry: true,
             watch: false,
-            ids: IdForm::Random,
-        }
-    }
-}
-
-/// The form of the ids that a store can know.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum IdForm {
-    /// The random ids that the manager proposes.
-    Random,
-    /// Any id.
-    Any,
-}
-
-impl IdForm {
-    /// Whether an id of this form may be `id`.
-    pub fn fits(self, id: &SessionId) -> bool {
-        match self {
-            Self::Random => id.is_random(),
-            Self::Any => true,
+            records: true,
+            max_lifetime: None,
         }
     }
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::tombstones::Tombstones;
 use super::{
-    Capabilities, EXPIRED_GRACE, IdForm, Revision, SessionStore, StoreError, StoreErrorKind,
+    Capabilities, EXPIRED_GRACE, Recognition, Revision, SessionStore, StoreError, StoreErrorKind,
     Stored, WatchCell, WatchStatus,
 };
 use crate::config;
@@ -147,9 +147,12 @@ impl SessionStore for MemoryStore {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             watch: true,
-            ids: IdForm::Any,
             ..Capabilities::default()
         }
+    }
+
+    fn recognize(&self, _: &str, _: &SessionId, _: Timestamp) -> Recognition {
+        Recognition::Possible
     }
 
     async fn create(&self, candidate: &SessionId, new: NewSession) -> Result<Stored, StoreError> {

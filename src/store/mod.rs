@@ -37,7 +37,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use cached::CachedStore;
-pub use capabilities::{Capabilities, IdForm};
+pub use capabilities::{Capabilities, Recognition};
 pub use error::{StoreError, StoreErrorKind};
 #[cfg(feature = "file")]
 pub use file::{FileStore, ListedSession, SessionPage};
@@ -96,6 +96,16 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     fn owner_tag(&self, id: &SessionId, principal: &Principal) -> OwnerTag {
         let _ = id; // A store whose ids carry the tag chooses its key by the id.
         OwnerTag::of(principal)
+    }
+
+    /// What can be said without asking anybody of an id that comes in for `audience` at `now`. An id that is unknown
+    /// to it is refused without a question. Default: the random ids that the manager proposes are possible.
+    fn recognize(&self, audience: &str, id: &SessionId, now: Timestamp) -> Recognition {
+        let _ = (audience, now); // A store that makes its own ids can read them there.
+        match id.is_random() {
+            true => Recognition::Possible,
+            false => Recognition::Unknown,
+        }
     }
 
     /// Keeps a new session under `candidate`, or under an id of the store's own: the answer holds the id that counts.
@@ -182,6 +192,10 @@ macro_rules! forward {
 
             fn owner_tag(&self, id: &SessionId, principal: &Principal) -> OwnerTag {
                 (**self).owner_tag(id, principal)
+            }
+
+            fn recognize(&self, audience: &str, id: &SessionId, now: Timestamp) -> Recognition {
+                (**self).recognize(audience, id, now)
             }
 
             async fn create(

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use tower_mcp_session::store::{
-    Capabilities, EXPIRED_GRACE, Revision, StoreError, StoreErrorKind, Stored, Watch, WatchCell,
+    Capabilities, EXPIRED_GRACE, Recognition, Revision, StoreError, StoreErrorKind, Stored, Watch,
+    WatchCell,
 };
 use tower_mcp_session::{
     Clock, NewSession, OwnerTag, Principal, SessionId, SessionKey, SessionRecord, SessionStore,
@@ -32,6 +33,9 @@ pub(super) enum Fault {
     LoadAsksTheWallClock,
     LoadRemovesTheExpired,
     LoadFailsForStrangeIds,
+    RecognizesNothing,
+    RecognizesNothingLate,
+    RecognizesAnotherOwner,
     LosesAFlag,
     // save
     SaveIgnoresTheRevision,
@@ -197,6 +201,16 @@ impl SessionStore for Broken {
         match self.fault {
             Fault::GivesAllTheSameTag => OwnerTag::from([0; 32]),
             _ => OwnerTag::of(principal),
+        }
+    }
+
+    fn recognize(&self, _: &str, _: &SessionId, now: Timestamp) -> Recognition {
+        let is_late = now.since(SystemClock.now()).as_secs() >= 60;
+        match self.fault {
+            Fault::RecognizesNothing => Recognition::Unknown,
+            Fault::RecognizesNothingLate if is_late => Recognition::Unknown,
+            Fault::RecognizesAnotherOwner => Recognition::Owned(None),
+            _ => Recognition::Possible,
         }
     }
 

@@ -63,6 +63,15 @@ pub(super) const EXPECTED: &[(Fault, &[&str])] = &[
         &["looking_at_the_expired_removes_nothing"],
     ),
     (Fault::LoadFailsForStrangeIds, &["unknown_ids_are_absent"]),
+    (Fault::RecognizesNothing, &["what_is_there_is_recognized"]),
+    (
+        Fault::RecognizesNothingLate,
+        &["what_is_there_is_recognized"],
+    ),
+    (
+        Fault::RecognizesAnotherOwner,
+        &["what_is_there_is_recognized"],
+    ),
     (
         Fault::LosesAFlag,
         &[

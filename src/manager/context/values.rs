@@ -9,9 +9,11 @@ use super::{Kind, SessionContext};
 use crate::manager::live::LiveSession;
 use crate::manager::writing::{SessionError, check_size};
 use crate::session::Values;
-use crate::store::StoreErrorKind;
+use crate::store::{StoreError, StoreErrorKind};
 
 /// Values: names and JSON that the session keeps.
+///
+/// Over a store without records, such as `SignedStore` alone, each of these fails as [`StoreErrorKind::Unsupported`].
 impl SessionContext {
     /// The value called `name`; `None` if there is none.
     ///
@@ -42,6 +44,7 @@ impl SessionContext {
     ///
     /// [`SessionError::Store`] if the store could not be asked, or the session has ended.
     pub async fn values(&self) -> Result<Values, SessionError> {
+        self.has_values()?;
         if let Kind::Pending(pending) = &self.0
             && let Some(values) = pending.staged()
         {
@@ -144,6 +147,7 @@ impl SessionContext {
         &self,
         mut change: impl FnMut(&mut Values) -> Result<T, SessionError>,
     ) -> Result<T, SessionError> {
+        self.has_values()?;
         if let Kind::Pending(pending) = &self.0 {
             while let Some(before) = pending.staged() {
                 let mut values = before.clone();
@@ -158,6 +162,20 @@ impl SessionContext {
         self.begun().await?.write_values(change).await
     }
 
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Unsupported`] if the store keeps no records. To say so at once is better than to find nothing.
+    fn has_values(&self) -> Result<(), SessionError> {
+        let core = match &self.0 {
+            Kind::Live(session) => session.core(),
+            Kind::Pending(pending) => &pending.core,
+        };
+        if core.capabilities.records {
+            return Ok(());
+        }
+        Err(StoreError::new(StoreErrorKind::Unsupported, NO_VALUES).into())
+    }
+
     /// The session, once it is known whether there is one.
     async fn begun(&self) -> Result<Arc<LiveSession>, SessionError> {
         match &self.0 {
@@ -166,3 +184,6 @@ impl SessionContext {
         }
     }
 }
+
+const NO_VALUES: &str =
+    "signed ids alone have no values: `SignedStore::with_backing` gives their sessions a store";

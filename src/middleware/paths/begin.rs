@@ -10,8 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::warn;
 
 use crate::manager::{
-    Beginning, Busy, EndReason, InnerSession, LiveSession, Pending, Reservation, SessionContext,
-    Use,
+    Beginning, Busy, InnerSession, LiveSession, Pending, Reservation, SessionContext, Use,
 };
 use crate::middleware::endpoint::Endpoint;
 use crate::middleware::inner::Address;
@@ -19,6 +18,7 @@ use crate::middleware::reply::{self, Answer};
 use crate::protocol::ProtocolVersion;
 use crate::protocol::header;
 use crate::session::{Handshake, OwnerTag, Principal};
+use crate::store::StoreErrorKind;
 
 /// A request that may begin a session, with the room for it.
 pub(super) struct Admitted {
@@ -32,30 +32,35 @@ pub(super) struct Admitted {
     _permit: OwnedSemaphorePermit,
 }
 
-/// No session can begin now; later one may.
+/// Why no session has begun.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct NotNow;
+pub(super) enum NotBegun {
+    /// None can begin now; later one may.
+    NotNow,
+    /// The store will never keep what this client says of itself.
+    TooLarge,
+}
 
 /// Makes room for the session that a request may begin.
 pub(super) async fn admit(
     endpoint: &Arc<Endpoint>,
     parts: &Parts,
     params: Box<RawValue>,
-) -> Result<Admitted, NotNow> {
+) -> Result<Admitted, NotBegun> {
     let manager = &endpoint.manager;
     if manager.is_draining() {
-        return Err(NotNow);
+        return Err(NotBegun::NotNow);
     }
-    let principal = endpoint.principal(parts).map_err(|_| NotNow)?;
+    let principal = endpoint.principal(parts).map_err(|_| NotBegun::NotNow)?;
     let permit = Arc::clone(manager.initializes())
         .try_acquire_owned()
-        .map_err(|_| NotNow)?;
+        .map_err(|_| NotBegun::NotNow)?;
     let room = manager
         .admit(principal.as_ref().map(OwnerTag::of), true)
         .await
         .map_err(|_| {
             warn!(sessions = manager.len(), "no room for another session");
-            NotNow
+            NotBegun::NotNow
         })?;
     let asked = Handshake::new(params.clone(), ProtocolVersion::ASSUMED);
     let pending = Pending::new(Arc::clone(manager.core()), principal.clone(), asked);
@@ -83,7 +88,7 @@ impl Admitted {
         mut answer: Answer<R>,
         version: ProtocolVersion,
         inner: Option<InnerSession>,
-    ) -> Result<Begun<R>, NotNow> {
+    ) -> Result<Begun<R>, NotBegun> {
         let Self {
             endpoint,
             audience,
@@ -112,7 +117,10 @@ impl Admitted {
             .await
             .map_err(|error| {
                 warn!(%error, "session not created");
-                NotNow
+                match error.kind() {
+                    StoreErrorKind::TooLarge => NotBegun::TooLarge,
+                    _ => NotBegun::NotNow,
+                }
             })?;
         pending.0.begin(Arc::clone(&session));
         answer
@@ -189,7 +197,6 @@ impl Drop for Unclaimed {
             return;
         };
         let manager = endpoint.manager.clone();
-        // If the store fails, the session expires there, half-open.
-        drop(runtime.spawn(async move { manager.terminate(&session, EndReason::Abandoned).await }));
+        drop(runtime.spawn(async move { manager.abandon(&session).await }));
     }
 }

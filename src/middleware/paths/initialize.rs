@@ -8,7 +8,7 @@ use http::header::ACCEPT_ENCODING;
 use http_body::Body;
 
 use super::Arrival;
-use super::begin::{Admitted, Begun, admit, in_a_task};
+use super::begin::{Admitted, Begun, NotBegun, admit, in_a_task};
 use crate::middleware::answer::{Outcome, examine};
 use crate::middleware::body::RequestBody;
 use crate::middleware::inner::{self, InnerService, call};
@@ -90,7 +90,10 @@ where
     Ok(match outcome {
         Outcome::Success(version) => match admitted.commit(answer, version, inner).await {
             Ok(begun) => begun,
-            Err(_) => Begun::without_session(reply::unavailable(Some(&id))),
+            Err(NotBegun::TooLarge) => {
+                Begun::without_session(reply::refuse(Refusal::TooLarge, Some(&id)))
+            }
+            Err(NotBegun::NotNow) => Begun::without_session(reply::unavailable(Some(&id))),
         },
         Outcome::Refused | Outcome::Failure => Begun::without_session(answer),
         Outcome::Unknown => {

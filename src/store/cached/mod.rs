@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 use self::entries::{Entries, Limits};
 use self::entry::Asked;
-use super::{Capabilities, Revision, SessionStore, StoreError, Stored};
+use super::{Capabilities, Recognition, Revision, SessionStore, StoreError, Stored};
 use crate::config;
 use crate::session::{
     NewSession, OwnerTag, Principal, SessionId, SessionKey, SessionRecord, Timestamp,
@@ -135,6 +135,10 @@ impl<S: SessionStore> SessionStore for CachedStore<S> {
 
     fn owner_tag(&self, id: &SessionId, principal: &Principal) -> OwnerTag {
         self.inner.owner_tag(id, principal)
+    }
+
+    fn recognize(&self, audience: &str, id: &SessionId, now: Timestamp) -> Recognition {
+        self.inner.recognize(audience, id, now)
     }
 
     async fn create(&self, candidate: &SessionId, new: NewSession) -> Result<Stored, StoreError> {

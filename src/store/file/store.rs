@@ -12,7 +12,7 @@ use super::jobs::Jobs;
 use super::listing::{self, SessionPage};
 use super::{entry, writing};
 use crate::session::{NewSession, SessionId, SessionKey, SessionRecord, Timestamp};
-use crate::store::{Capabilities, IdForm, Revision, SessionStore, StoreError, Stored};
+use crate::store::{Capabilities, Revision, SessionStore, StoreError, Stored};
 
 /// Keeps each session in a file of its own, in a folder of this machine: sessions outlive the process, and several
 /// processes may use them at once.
@@ -183,7 +183,6 @@ impl SessionStore for FileStore {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             shared: true,
-            ids: IdForm::Random,
             ..Capabilities::default()
         }
     }

@@ -11,7 +11,9 @@ pub use control::Operation;
 use crate::session::{
     NewSession, OwnerTag, Principal, SessionId, SessionKey, SessionRecord, Timestamp,
 };
-use crate::store::{Capabilities, Revision, SessionStore, StoreError, StoreErrorKind, Stored};
+use crate::store::{
+    Capabilities, Recognition, Revision, SessionStore, StoreError, StoreErrorKind, Stored,
+};
 use control::{Control, Fault};
 
 /// Wraps a store: counts its calls, and lets them fail or hang when a test says so.
@@ -178,6 +180,10 @@ impl<S: SessionStore> SessionStore for FaultyStore<S> {
 
     fn owner_tag(&self, id: &SessionId, principal: &Principal) -> OwnerTag {
         self.inner.owner_tag(id, principal)
+    }
+
+    fn recognize(&self, audience: &str, id: &SessionId, now: Timestamp) -> Recognition {
+        self.inner.recognize(audience, id, now)
     }
 
     async fn create(

@@ -14,7 +14,7 @@ use crate::store::{EXPIRED_GRACE, SessionStore};
 /// If the store breaks this promise.
 pub async fn delete_expired_keeps_its_grace(store: Arc<dyn SessionStore>) {
     let subject = Subject::new(store);
-    if subject.cannot_delete().await {
+    if subject.cannot_clean_up().await {
         return;
     }
     let session = subject.begin().await;
@@ -57,12 +57,13 @@ pub async fn delete_expired_keeps_its_grace(store: Arc<dyn SessionStore>) {
 /// If the store breaks this promise.
 pub async fn delete_expired_respects_its_limit_and_finishes(store: Arc<dyn SessionStore>) {
     let subject = Subject::new(store);
-    if subject.cannot_delete().await {
+    if subject.cannot_clean_up().await {
         return;
     }
     let due = subject.begin_many(25).await;
-    let mut living = subject.new_session(subject.record_until(Timestamp::NEVER, "living"));
-    living.idle_deadline = Timestamp::NEVER;
+    let end = subject.latest_end();
+    let mut living = subject.new_session(subject.record_until(end, "living"));
+    living.idle_deadline = end;
     let living = subject.begin_with(living).await;
 
     let mut removed = HashSet::new();
@@ -92,7 +93,7 @@ pub async fn delete_expired_respects_its_limit_and_finishes(store: Arc<dyn Sessi
 /// If the store breaks this promise.
 pub async fn delete_expired_spares_the_just_touched(store: Arc<dyn SessionStore>) {
     let subject = Subject::new(store);
-    if subject.cannot_delete().await || subject.cannot_touch().await {
+    if subject.cannot_clean_up().await || subject.cannot_touch().await {
         return;
     }
     let [touched, left] = [subject.begin().await, subject.begin().await];
@@ -128,6 +129,9 @@ pub async fn sessions_without_end_stay(store: Arc<dyn SessionStore>) {
     let subject = Subject::new(store);
     let mut endless = subject.new_session(subject.record_until(Timestamp::NEVER, "endless"));
     endless.idle_deadline = Timestamp::NEVER;
+    if subject.cannot_keep_longer(&endless).await {
+        return;
+    }
     let endless = subject.begin_with(endless).await;
     let far = subject.after(LIFE * 36_500);
     if subject.capabilities().idle_expiry {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::subject::{AUDIENCE, HOUR, IDLE, LIFE, MILLISECOND, Subject, assert_same};
 use crate::session::SessionId;
-use crate::store::SessionStore;
+use crate::store::{Recognition, SessionStore};
 
 /// `load` gives the whole session, as often as it is asked.
 ///
@@ -83,6 +83,41 @@ pub async fn looking_at_the_expired_removes_nothing(store: Arc<dyn SessionStore>
         subject.load(&session.id, before).await.is_some(),
         "looking at an expired session has removed it"
     );
+}
+
+/// The id of a session is recognized as long as it lasts, without asking; what is not recognized is not there.
+///
+/// # Panics
+///
+/// If the store breaks this promise.
+pub async fn what_is_there_is_recognized(store: Arc<dyn SessionStore>) {
+    let subject = Subject::new(store);
+    let session = subject.begin().await;
+    let end = subject.idle_end(subject.after(IDLE), subject.after(LIFE));
+    for now in [subject.now, end.saturating_sub(MILLISECOND)] {
+        match subject.store.recognize(AUDIENCE, &session.id, now) {
+            Recognition::Unknown => panic!("the id of a session is not recognized"),
+            Recognition::Possible => {}
+            Recognition::Owned(owner) => assert_eq!(
+                owner.as_ref(),
+                session.record.owner(),
+                "an id names another owner than the record"
+            ),
+        }
+    }
+    let other = SessionId::random().expect("the system has random bits");
+    for (audience, id, now) in [
+        (AUDIENCE, &other, subject.now),
+        ("/other", &session.id, subject.now),
+        (AUDIENCE, &session.id, end),
+    ] {
+        let recognized = subject.store.recognize(audience, id, now);
+        let found = subject.load_of(audience, id, now).await;
+        assert!(
+            recognized != Recognition::Unknown || found.is_none(),
+            "`load` gives a session whose id is not recognized"
+        );
+    }
 }
 
 /// An id that names no session is absent, whatever its form: not an error.

@@ -36,6 +36,7 @@ mod cleaning;
 mod creating;
 mod crowd;
 mod deleting;
+mod inability;
 mod isolating;
 mod loading;
 mod racing;
@@ -63,7 +64,7 @@ pub use isolating::{
 };
 pub use loading::{
     load_gives_what_was_created, load_never_gives_the_expired,
-    looking_at_the_expired_removes_nothing, unknown_ids_are_absent,
+    looking_at_the_expired_removes_nothing, unknown_ids_are_absent, what_is_there_is_recognized,
 };
 pub use racing::{
     clean_up_and_touch_agree, concurrent_saves_lose_nothing, delete_wins_over_late_save_and_touch,
@@ -125,6 +126,7 @@ macro_rules! __store_contract {
             load_never_gives_the_expired,
             looking_at_the_expired_removes_nothing,
             unknown_ids_are_absent,
+            what_is_there_is_recognized,
             save_replaces_at_the_read_revision,
             save_conflicts_at_another_revision,
             save_of_a_deleted_session_reports_gone,

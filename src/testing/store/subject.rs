@@ -60,7 +60,13 @@ impl Subject {
         }
     }
 
-    /// A record with something in each field, one value called `name` among it.
+    /// The latest end that a session of this store may have.
+    pub(super) fn latest_end(&self) -> Timestamp {
+        let longest = self.capabilities().max_lifetime;
+        longest.map_or(Timestamp::NEVER, |life| self.after(life))
+    }
+
+    /// A record with something in each field that the store keeps, one value called `name` among it.
     pub(super) fn record(&self, name: &str) -> SessionRecord {
         self.record_until(self.after(LIFE), name)
     }
@@ -70,11 +76,13 @@ impl Subject {
         let params = serde_json::value::to_raw_value(&params).expect("a JSON value is JSON");
         let handshake = Arc::new(Handshake::new(params, ProtocolVersion::V2025_11_25));
         let owner = OwnerTag::of(&Principal::new(name));
-        SessionRecord::new(self.now, absolute_end, Some(owner), handshake)
-            .with_values(values(name, "x"))
+        let record = SessionRecord::new(self.now, absolute_end, Some(owner), handshake)
             .with_initialized(true)
-            .with_mapped(true)
-            .with_suspended(true)
+            .with_mapped(true);
+        if !self.capabilities().records {
+            return record;
+        }
+        record.with_values(values(name, "x")).with_suspended(true)
     }
 
     /// A record with fields that this version does not know, as a later one would write it.
@@ -176,66 +184,6 @@ impl Subject {
         let call = self.store.delete_expired(now, limit);
         done("delete_expired", answered("delete_expired", call).await)
     }
-
-    /// For a store that declares it: whether `save` is refused.
-    pub(super) async fn cannot_save(&self) -> bool {
-        if self.capabilities().save {
-            return false;
-        }
-        let stored = self.begin().await;
-        let saved = self
-            .save(&stored.key, self.record("later"), stored.revision)
-            .await;
-        refused_as(
-            StoreErrorKind::Unsupported,
-            "save, which is declared impossible,",
-            saved,
-        );
-        assert_eq!(
-            self.present(&stored.id).await.record,
-            stored.record,
-            "a refused save changes nothing"
-        );
-        true
-    }
-
-    /// For a store that declares it: whether `delete` is refused, and clean-up removes nothing.
-    pub(super) async fn cannot_delete(&self) -> bool {
-        if self.capabilities().delete {
-            return false;
-        }
-        let stored = self.begin().await;
-        let deleted = answered("delete", self.store.delete(&stored.key, self.now)).await;
-        refused_as(
-            StoreErrorKind::Unsupported,
-            "delete, which is declared impossible,",
-            deleted,
-        );
-        self.present(&stored.id).await;
-        let removed = self.delete_expired(self.after(LIFE * 2), 10).await;
-        assert_eq!(removed, [], "a store that cannot delete cleans nothing up");
-        true
-    }
-
-    /// For a store that declares it: whether `touch` is refused, and sessions live to their absolute end.
-    pub(super) async fn cannot_touch(&self) -> bool {
-        if self.capabilities().idle_expiry {
-            return false;
-        }
-        let stored = self.begin().await;
-        let touched = answered("touch", self.store.touch(&stored.key, self.now, None)).await;
-        refused_as(
-            StoreErrorKind::Unsupported,
-            "touch, which is declared impossible,",
-            touched,
-        );
-        let last = self.after(LIFE).saturating_sub(MILLISECOND);
-        assert!(
-            self.load(&stored.id, last).await.is_some(),
-            "without idle expiry a session lives to its absolute end"
-        );
-        true
-    }
 }
 
 /// One value called `name`.
@@ -277,7 +225,7 @@ pub(super) fn refused_as<T>(kind: StoreErrorKind, call: &str, result: Result<T, 
 }
 
 /// The answer of a call, which must come.
-async fn answered<T>(
+pub(super) async fn answered<T>(
     call: &str,
     answer: impl Future<Output = Result<T, StoreError>> + Send,
 ) -> Result<T, StoreError> {
