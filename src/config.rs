@@ -35,6 +35,12 @@ pub(crate) const MEMORY_STORE_BYTES: usize = 1 << 30;
 pub(crate) const CACHE_STALENESS: Duration = Duration::from_secs(1);
 pub(crate) const CACHE_SESSIONS: usize = 10_000;
 pub(crate) const CACHE_BYTES: usize = 64 << 20;
+/// A signed id may be issued so much later than now: the clocks of instances differ.
+#[cfg(feature = "signed")]
+pub(crate) const SIGNED_CLOCK_LEEWAY: Duration = Duration::from_secs(60);
+/// Of so many signed ids, and as many more, it is known until when they last.
+#[cfg(feature = "signed")]
+pub(crate) const RECENT_IDS: usize = 100_000;
 /// One record, as JSON.
 #[cfg(feature = "file")]
 pub(crate) const MAX_FILE_RECORD: usize = 16 << 20;

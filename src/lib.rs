@@ -99,6 +99,7 @@
 //! | `file` | `FileStore`: one file for each session, in a folder of this machine | 1.88 |
 //! | `postgres` | `PostgresStore`, for PostgreSQL; `store::sqlx`, which it is built from | 1.94 |
 //! | `redis` | `RedisStore`, for Redis and Valkey; `store::redis`, which it is built from | 1.88 |
+//! | `signed` | `SignedStore`: ids that say it all, and are kept nowhere ([`store`] says when) | 1.88 |
 //! | `sqlite` | `SqliteStore`; SQLite is compiled in; `store::sqlx`, which it is built from | 1.94 |
 //! | `testing` | the store contract as functions, a manual clock, stores that fail, a scripted server | 1.88 |
 //!
@@ -160,6 +161,8 @@ pub use store::FileStore;
 pub use store::PostgresStore;
 #[cfg(feature = "redis")]
 pub use store::RedisStore;
+#[cfg(feature = "signed")]
+pub use store::SignedStore;
 #[cfg(feature = "sqlite")]
 pub use store::SqliteStore;
 pub use store::{CachedStore, MemoryStore, SessionStore};

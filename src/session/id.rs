@@ -112,7 +112,8 @@ impl SessionId {
         Fingerprint(short)
     }
 
-    fn with_bytes<T>(&self, f: impl FnOnce(&[u8]) -> T) -> T {
+    /// Shows the text of the id to `f`.
+    pub(crate) fn with_bytes<T>(&self, f: impl FnOnce(&[u8]) -> T) -> T {
         match &self.0 {
             Form::Random(first, second) => f(&write_hex([first.get(), *second])),
             Form::Opaque(text) => f(text.as_bytes()),
@@ -220,7 +221,7 @@ pub struct InvalidSessionId(());
 /// The operating system had no random bits for a new id.
 #[derive(Debug, thiserror::Error)]
 #[error("no random bits for a session id")]
-pub struct RandomSourceError(#[source] getrandom::Error);
+pub struct RandomSourceError(#[source] pub(crate) getrandom::Error);
 
 /// SHA-256 over a domain and length-prefixed parts, so that no two lists of parts are the same bytes.
 pub(super) fn digest(domain: &[u8], parts: &[&[u8]]) -> [u8; 32] {

@@ -249,6 +249,12 @@ impl SessionRecord {
         self.suspended
     }
 
+    /// Whether an id can say all of it that is not said elsewhere: no values, not suspended, nothing unknown.
+    #[cfg(feature = "signed")]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.values.is_empty() && self.unknown.is_empty() && !self.suspended
+    }
+
     /// About how many bytes of memory the record takes: its texts and a fixed part. The handshake counts in full, though
     /// equal ones are shared: a client may send a different one each time.
     pub fn size(&self) -> usize {

@@ -7,7 +7,10 @@
 //! | `PostgresStore` | `postgres` | in a PostgreSQL database | by any number |
 //! | `SqliteStore` | `sqlite` | in an SQLite file | by those of one machine |
 //! | `RedisStore` | `redis` | in Redis or Valkey | by any number |
+//! | `SignedStore` | `signed` | in the id that the client holds | by any that have its key |
 //! | [`CachedStore`] | none | in another store, and here for a moment | as that store |
+//!
+//! Which one? The module `signed` (feature `signed`) compares them: memory, signed ids, a shared store.
 //!
 //! A store of your own is six methods; the example `custom_store` has one in 150 lines. The functions of the same names
 //! in `testing::store` (feature `testing`) check each promise against it: `store_contract!` makes a test of each, and
@@ -23,6 +26,8 @@ mod memory;
 #[cfg(feature = "redis")]
 #[path = "redis/mod.rs"]
 mod redis_store;
+#[cfg(feature = "signed")]
+pub mod signed;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod skew;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -44,6 +49,8 @@ pub use file::{FileStore, ListedSession, SessionPage};
 pub use memory::MemoryStore;
 #[cfg(feature = "redis")]
 pub use redis_store::RedisStore;
+#[cfg(feature = "signed")]
+pub use signed::{InvalidKeys, KeyRing, SignedStore, SigningKey};
 #[cfg(feature = "postgres")]
 pub use sql::PostgresStore;
 #[cfg(feature = "sqlite")]
