@@ -8,7 +8,7 @@ mod bearer_auth;
 #[path = "../examples/custom_store/main.rs"]
 #[expect(dead_code, reason = "main is for whoever runs the example")]
 mod custom_store;
-#[cfg(feature = "file")]
+#[cfg(any(feature = "file", feature = "signed"))]
 #[path = "support/example.rs"]
 mod example;
 #[path = "../examples/hyper_server.rs"]
@@ -131,6 +131,35 @@ async fn two_instances_go_on_when_one_is_killed() {
     assert_ne!(address(0), address(1));
     assert_eq!(address(0), address(3));
     assert!((4..7).all(|line| address(line) == address(1)));
+}
+
+#[cfg(feature = "signed")]
+#[tokio::test]
+async fn signed_ids_are_good_at_both_servers_until_their_key_is_taken_away() {
+    let output = tokio::process::Command::new(example::program("signed_ids"))
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    let (begun, rotation) = said.split_once('\n').unwrap();
+    assert_eq!(begun, "a session begins at A: B says hello alice");
+    let both = "A says hello alice, B says hello alice";
+    let steps = [
+        ("1", "A", "2026-05", both),
+        ("1", "B", "2026-05", both),
+        ("2", "A", "2026-11", both),
+        ("2", "B", "2026-11", both),
+        ("3", "A", "2026-11", "A says 404, B says hello alice"),
+        ("3", "B", "2026-11", "A says 404, B says 404"),
+    ];
+    let expected = steps.map(|(step, server, key, answers)| {
+        format!(
+            "step {step} at {server}, {key} signs: {answers}\n\
+             - in a session that begins at {server} now, the other says hello alice\n"
+        )
+    });
+    assert_eq!(rotation, expected.concat());
 }
 
 #[tokio::test]

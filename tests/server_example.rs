@@ -287,14 +287,18 @@ async fn an_unknown_option_is_an_error() {
     }
 }
 
-#[cfg(not(feature = "file"))]
+#[cfg(not(any(feature = "file", feature = "signed")))]
 #[tokio::test]
 async fn a_store_that_is_not_built_in_is_an_error_that_names_its_feature() {
-    let mut process = Command::new(example::program("server"));
-    let output = process.args(["--store", "file:sessions"]).output();
-    let output = output.await.unwrap();
-    assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--features file"));
+    for (store, feature) in [("file:sessions", "file"), ("signed:keys", "signed")] {
+        let mut process = Command::new(example::program("server"));
+        let process = process.args(["--port", "0", "--store", store]);
+        let output = timeout(PATIENCE, process.kill_on_drop(true).output()).await;
+        let output = output.expect("it does not start").unwrap();
+        assert!(!output.status.success());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(&format!("--features {feature} ")), "{said}");
+    }
 }
 
 #[cfg(feature = "file")]

@@ -4,6 +4,11 @@
 //! `--store postgres://USER@HOST/DATABASE` and `--store redis://HOST` too: sessions then survive a restart, and several
 //! servers can share them.
 //!
+//! With the feature `signed` it takes `--store signed:KEYFILE`: the ids say it all, and nothing is kept, so that the
+//! tools remember nothing and DELETE is answered 405. `signed:KEYFILE+ended:STORE` keeps a list of ended sessions in
+//! another store, `signed:KEYFILE+STORE` the sessions themselves. The file has a key on each line, the first one signs:
+//! `echo "2026-11 $(openssl rand -base64 32)" > KEYFILE` makes one.
+//!
 //! An MCP server at `http://127.0.0.1:3000/mcp` whose tools remember things: axum outside, rmcp inside, and the
 //! session layer between them. SIGTERM and ctrl-c stop it without cutting anybody off.
 
@@ -135,8 +140,8 @@ impl Options {
     }
 }
 
-const USAGE: &str = "usage: server [--port N] \
-     [--store memory|file:FOLDER|sqlite:PATH|postgres://..|redis://..] [--inner stateless|stateful]";
+const USAGE: &str = "usage: server [--port N] [--store STORE] [--inner stateless|stateful], where STORE is \
+     memory|file:FOLDER|sqlite:PATH|postgres://..|redis://.., or signed:KEYFILE[+STORE|+ended:STORE]";
 
 /// From the signal on, initialize is answered 503 and all else is served; after this long, streams end.
 const GRACE: Duration = Duration::from_secs(2);

@@ -9,7 +9,17 @@ use crate::BoxError;
 type Opened = Result<Arc<dyn SessionStore>, BoxError>;
 
 /// Opens `memory`, or a store at a place: `file:FOLDER`, `sqlite:PATH`, `postgres://...`, `redis://...`.
+///
+/// `signed:KEYFILE` needs no place: the ids say it all. Behind a `+` it may have another of these for its sessions, or,
+/// after `ended:`, for a list of those that were ended. The path of the key file holds no `+`.
 pub(crate) async fn open(store: &str) -> Opened {
+    match store.split_once(':') {
+        Some(("signed", place)) => signed(place).await,
+        _ => plain(store).await,
+    }
+}
+
+async fn plain(store: &str) -> Opened {
     let (kind, place) = store.split_once(':').unwrap_or((store, ""));
     match (kind, place) {
         ("memory", "") => Ok(Arc::new(MemoryStore::new())),
@@ -18,8 +28,31 @@ pub(crate) async fn open(store: &str) -> Opened {
         ("sqlite", path) => sqlite(path).await,
         ("postgres" | "postgresql", _) => postgres(store).await,
         ("redis" | "rediss", _) => redis(store).await,
+        ("signed", _) => Err("signed ids cannot stand behind signed ids".into()),
         _ => Err(format!("no store is called {store:?}").into()),
     }
+}
+
+#[cfg(feature = "signed")]
+async fn signed(place: &str) -> Opened {
+    use tower_mcp_session::store::{KeyRing, SignedStore};
+    let (keys, behind) = match place.split_once('+') {
+        Some((keys, behind)) => (keys, Some(behind)),
+        None => (place, None),
+    };
+    let ids = SignedStore::new(KeyRing::from_file(keys)?, AUDIENCE);
+    let Some(behind) = behind else {
+        return Ok(Arc::new(ids));
+    };
+    Ok(match behind.strip_prefix("ended:") {
+        Some(list) => Arc::new(ids.with_revocations(plain(list).await?)?),
+        None => Arc::new(ids.with_backing(plain(behind).await?)),
+    })
+}
+
+#[cfg(not(feature = "signed"))]
+async fn signed(_: &str) -> Opened {
+    lacks("signed")
 }
 
 #[cfg(feature = "file")]
@@ -70,9 +103,14 @@ async fn redis(_: &str) -> Opened {
     feature = "file",
     feature = "sqlite",
     feature = "postgres",
-    feature = "redis"
+    feature = "redis",
+    feature = "signed"
 )))]
 fn lacks(feature: &str) -> Opened {
     let run = format!("cargo run --example server --features {feature}");
     Err(format!("this server was built without that store; {run} has it").into())
 }
+
+/// Ids of this server are none of another one that has the same key.
+#[cfg(feature = "signed")]
+const AUDIENCE: &str = "tower-mcp-session example server";

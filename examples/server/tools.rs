@@ -1,5 +1,6 @@
 //! The tools. What they keep, they keep in the session.
 
+use std::error::Error;
 use std::time::Duration;
 
 use rmcp::handler::server::wrapper::Parameters;
@@ -8,6 +9,7 @@ use rmcp::schemars::{self, JsonSchema};
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_handler, tool_router};
 use serde::{Deserialize, Serialize};
+use tower_mcp_session::store::StoreErrorKind;
 use tower_mcp_session::{SessionContext, SessionError};
 
 use crate::session::CurrentSession;
@@ -116,7 +118,14 @@ async fn work(steps: u32, delay: Duration, context: &RequestContext<RoleServer>)
 
 /// What the model reads if the session could not be used. Errors of sessions name no id and no value.
 fn failed(error: SessionError) -> String {
-    format!("The session could not be used: {error}.")
+    let way_out = match &error {
+        // What a store cannot do at all, its source says how to come by. Other sources may hold addresses.
+        SessionError::Store(store) if store.kind() == StoreErrorKind::Unsupported => store.source(),
+        _ => None,
+    };
+    let way_out = way_out.map(|source| format!(": {source}"));
+    let way_out = way_out.unwrap_or_default();
+    format!("The session could not be used: {error}{way_out}.")
 }
 
 /// The name of a note among the session's values: apart from `counter`.

@@ -1,6 +1,7 @@
 //! Several instances, as processes, over one store: what one begins, all serve, and what one ends, none does.
 //!
-//! Each scenario runs with rmcp in its stateful and in its stateless mode, on Redis, on PostgreSQL and on SQLite.
+//! Each scenario runs with rmcp in its stateful and in its stateless mode, on Redis, on PostgreSQL and on SQLite; in its
+//! stateful mode, which is harder, behind signed ids too.
 
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -48,6 +49,18 @@ macro_rules! scenarios {
             );
         }
     };
+    // Those that need neither values nor an end for want of use.
+    ($name:ident without values, $site:expr) => {
+        mod $name {
+            use super::*;
+
+            scenarios!(@tests $site,
+                scenarios::work_and_streams_end_when_the_session_is_ended_elsewhere,
+                meanwhile::a_session_ended_in_the_middle_of_its_restore_is_404,
+                meanwhile::a_session_that_expires_in_the_middle_of_its_restore_is_404,
+            );
+        }
+    };
     (@tests $site:expr, $($module:ident::$scenario:ident,)*) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,3 +77,5 @@ scenarios!(postgres_stateless, Site::on_postgres("stateless").await);
 scenarios!(postgres_stateful, Site::on_postgres("stateful").await);
 scenarios!(sqlite_stateless, Site::on_sqlite("stateless"));
 scenarios!(sqlite_stateful, Site::on_sqlite("stateful"));
+scenarios!(signed_stateful, Site::on_signed("stateful"));
+scenarios!(signed_with_a_list_stateful without values, Site::on_signed_with_a_list("stateful"));

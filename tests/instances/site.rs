@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tower_mcp_session::SessionStore;
-use tower_mcp_session::store::{PostgresStore, RedisStore, SqliteStore};
+use tower_mcp_session::store::{KeyRing, PostgresStore, RedisStore, SignedStore, SqliteStore};
 
 use crate::postgres::PostgresServer;
 use crate::redis::RedisServer;
@@ -38,6 +38,26 @@ impl Site {
         Self::new(store, inner, folder)
     }
 
+    /// Signed ids; their sessions in an SQLite file.
+    pub(crate) fn on_signed(inner: &'static str) -> Self {
+        Self::signed("+sqlite:", inner)
+    }
+
+    /// Signed ids, which are all there is of their sessions; an SQLite file says which were ended.
+    pub(crate) fn on_signed_with_a_list(inner: &'static str) -> Self {
+        Self::signed("+ended:sqlite:", inner)
+    }
+
+    fn signed(behind: &str, inner: &'static str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = folder.path().join("keys");
+        let key = "k1 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        std::fs::write(&keys, key).unwrap();
+        let (keys, file) = (keys.display(), folder.path().join("behind.db"));
+        let store = format!("signed:{keys}{behind}{}", file.display());
+        Self::new(store, inner, folder)
+    }
+
     fn new(store: String, inner: &'static str, kept: impl Any + Send + Sync) -> Self {
         Self {
             store,
@@ -60,6 +80,7 @@ impl Site {
         match self.store.split_once(':').expect("a store has a kind") {
             ("redis", _) => Arc::new(RedisStore::connect(&self.store).await.unwrap()),
             ("sqlite", path) => Arc::new(SqliteStore::connect(path).await.unwrap()),
+            ("signed", place) => Arc::new(signed(place).await),
             _ => Arc::new(PostgresStore::connect(&self.store).await.unwrap()),
         }
     }
@@ -67,6 +88,18 @@ impl Site {
     /// One more instance.
     pub(crate) async fn instance(&self) -> Server {
         Server::start(&self.store, self.inner).await
+    }
+}
+
+/// Signed ids with an SQLite file behind them, as the example server has them.
+async fn signed(place: &str) -> SignedStore {
+    let (keys, behind) = place.split_once('+').unwrap();
+    let ids = SignedStore::new(KeyRing::from_file(keys).unwrap(), "https://mcp.example.com");
+    let (kind, file) = behind.split_once("sqlite:").unwrap();
+    let file = SqliteStore::connect(file).await.unwrap();
+    match kind {
+        "ended:" => ids.with_revocations(file).unwrap(),
+        _ => ids.with_backing(file),
     }
 }
 
