@@ -1,12 +1,15 @@
 //! Another library reads our ids, and we read those that it writes.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use tower_mcp_session::testing::ManualClock;
-use tower_mcp_session::{Clock, Principal, SessionStore, SystemClock};
+use tower_mcp_session::{Clock, OwnerTag, Principal, SessionId, SessionStore, SystemClock};
 
 use crate::support::{Instance, by, ping};
 use crate::{SERVICE, over, parsed, signed};
@@ -125,6 +128,14 @@ impl Signer {
                 },
             ),
             (
+                "of an unknown key, signed with what stands in for it",
+                Self {
+                    kid: Some("k2"),
+                    key: derived("nothing", SERVICE),
+                    ..Self::default()
+                },
+            ),
+            (
                 "of no key",
                 Self {
                     kid: None,
@@ -207,6 +218,56 @@ async fn we_serve_the_ids_that_another_library_signs() {
     assert_eq!(params.get(), r#"{"clientInfo":{"name":"other"}}"#);
 }
 
+/// HMAC-SHA256 of `text` under the key for `purpose`.
+fn mac(purpose: &str, text: &[u8]) -> [u8; 32] {
+    let key = derived(purpose, SERVICE);
+    let mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
+    mac.chain_update(text).finalize().into_bytes().into()
+}
+
+/// An id with this header, whose signature is good.
+fn with_header(header: &str, claims: &Claims) -> String {
+    let claims = serde_json::to_vec(claims).unwrap();
+    let parts = [header.as_bytes(), &claims].map(|part| URL_SAFE_NO_PAD.encode(part));
+    let signed = parts.join(".");
+    let signature = URL_SAFE_NO_PAD.encode(mac("session-id", signed.as_bytes()));
+    format!("{signed}.{signature}")
+}
+
+#[tokio::test]
+async fn a_header_that_says_anything_else_is_refused_though_its_signature_is_good() {
+    let clock = ManualClock::new();
+    let instance = over(signed(), &clock);
+    let claims = Claims::good(seconds(&clock));
+    let good = r#"{"kid":"k1","alg":"HS256","typ":"mcp-session+jwt"}"#;
+    assert!(instance.serves(&with_header(good, &claims)).await);
+    for (from, to) in [
+        ("HS256", "none"),
+        ("HS256", "HS512"),
+        ("HS256", "hs256"),
+        ("mcp-session+jwt", "JWT"),
+        ("k1", "k2"),
+        ("\"kid\":\"k1\",", ""),
+        ("{", "{\"crit\":[\"exp\"],"),
+        ("{", "{\"b64\":false,"),
+        ("{", "{\"kid\":\"k1\","),
+    ] {
+        let header = good.replacen(from, to, 1);
+        let id = with_header(&header, &claims);
+        assert!(!instance.serves(&id).await, "{header}");
+    }
+}
+
+#[tokio::test]
+async fn the_tag_of_a_principal_is_made_with_the_key_for_tags() {
+    let (store, alice) = (signed(), Principal::new("alice"));
+    let tag = store.owner_tag(&SessionId::random().unwrap(), &alice);
+    let expected = mac("principal-tag", OwnerTag::of(&alice).as_bytes());
+    // Four bytes say which key it was.
+    assert_eq!(tag.as_bytes()[4..20], expected[4..20]);
+    assert_eq!(tag.as_bytes()[20..], [0; 12]);
+}
+
 #[tokio::test]
 async fn the_tag_of_a_principal_is_no_signature_and_a_signature_no_tag() {
     let clock = ManualClock::new();
@@ -215,10 +276,7 @@ async fn the_tag_of_a_principal_is_no_signature_and_a_signature_no_tag() {
     let id = instance.open_as("alice").await;
     let (signed, signature) = id.rsplit_once('.').unwrap();
     let tag = store.owner_tag(&parsed(&id), &Principal::new("alice"));
-    let as_signature = base64::Engine::encode(
-        &base64::engine::general_purpose::URL_SAFE_NO_PAD,
-        tag.as_bytes(),
-    );
+    let as_signature = URL_SAFE_NO_PAD.encode(tag.as_bytes());
     assert_ne!(as_signature, signature);
     let forged = format!("{signed}.{as_signature}");
     assert_eq!(instance.status(by(ping(&forged), "alice")).await, 404);
