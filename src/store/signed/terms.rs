@@ -26,7 +26,9 @@ impl Terms {
     /// As [`Claims`] are written here: the first ones in their order. Each request looks at these, and reading the
     /// rest costs as much as the signature.
     fn at_the_beginning(claims: &[u8], audience: &str) -> Option<Self> {
-        if audience.len() > LONGEST_AUDIENCE {
+        // One that JSON writes in another way could be read as less, or as more, than the claim.
+        let has_escapes = memchr::memchr2(b'"', b'\\', audience.as_bytes()).is_some();
+        if has_escapes || audience.len() > LONGEST_AUDIENCE {
             return None;
         }
         let mut json = [0; BUFFER];
