@@ -88,12 +88,7 @@ impl SessionManager {
             session.set_asked(now);
             return Ok(alive);
         }
-        // The store is asked by the key, which says less than the id.
-        let recognition = self
-            .core
-            .store
-            .recognize(session.audience(), session.id(), now);
-        if recognition == Recognition::Unknown {
+        if !self.recognizes(session, now) {
             return Ok(false);
         }
         let key = session.key();
@@ -121,6 +116,12 @@ impl SessionManager {
         }
         session.set_asked(now);
         self.see_revision(session, revision, now).await
+    }
+
+    /// Whether the store still recognizes the id. It is touched by the key, which says less.
+    pub(super) fn recognizes(&self, session: &LiveSession, now: Timestamp) -> bool {
+        let (store, audience) = (&self.core.store, session.audience());
+        store.recognize(audience, session.id(), now) != Recognition::Unknown
     }
 
     /// Reads the record again if it is not at `revision`; says whether the session is alive.

@@ -114,6 +114,9 @@ impl SessionManager {
         if session.is_busy(now) || !self.core.capabilities.idle_expiry {
             return self.touch(session, now, half_open, must).await;
         }
+        if !self.recognizes(session, now) {
+            return Ok(false);
+        }
         let key = session.key();
         let tells = session.is_untold() && (must || session.must_tell(now, half_open));
         // Another instance may have used it, or ended it: the store knows.
