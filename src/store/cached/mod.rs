@@ -156,7 +156,10 @@ impl<S: SessionStore> SessionStore for CachedStore<S> {
         now: Timestamp,
     ) -> Result<Option<Stored>, StoreError> {
         let key = SessionKey::new(audience, id);
-        if let Some(kept) = self.entries.get(&key, now, self.staleness) {
+        if let Some(kept) = self.entries.get(&key, now, self.staleness)
+            // What can be said without asking is never behind.
+            && self.inner.recognize(audience, id, now) != Recognition::Unknown
+        {
             return Ok(Some(kept.into_stored(id.clone())));
         }
         let reading = self.entries.read(key, Asked::at(now));
