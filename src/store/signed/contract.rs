@@ -67,6 +67,9 @@ impl SessionStore for SignedStore {
             return Err(unsupported(KEEPS_NOTHING));
         }
         let ring = self.ring();
+        if ring.refuses(new.record.created()) {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, TOO_EARLY));
+        }
         let (id, record) = self.mint(&ring, &new)?;
         let Some(backing) = &self.backing else {
             let key = SessionKey::new(&new.audience, &id);
@@ -103,9 +106,18 @@ impl SessionStore for SignedStore {
         let Some(record) = says else {
             return Ok(None);
         };
+        let key = SessionKey::new(audience, id);
+        if let Some(list) = self.list(now) {
+            if list.holds(&key, now).await? {
+                return Ok(None);
+            }
+            if let Some(record) = &record {
+                list.note(key, record.absolute_end());
+            }
+        }
         if let Some(store) = &self.backing {
             let stored = match (store.load(audience, id, now).await?, record) {
-                (None, Some(record)) => self.migrated(store, audience, id, record, now).await?,
+                (None, Some(record)) => migrated(store, audience, id, record, now).await?,
                 (stored, _) => stored,
             };
             return Ok(stored.map(without_watch));
@@ -113,13 +125,6 @@ impl SessionStore for SignedStore {
         let Some(record) = record else {
             return Ok(None);
         };
-        let key = SessionKey::new(audience, id);
-        if let Some(list) = &self.revocations {
-            if list.holds(&key, now).await? {
-                return Ok(None);
-            }
-            list.note(key, record.absolute_end());
-        }
         Ok(Some(self.stored(&ring, id.clone(), key, record)))
     }
 
@@ -141,20 +146,31 @@ impl SessionStore for SignedStore {
         now: Timestamp,
         idle_deadline: Option<Timestamp>,
     ) -> Result<Option<Revision>, StoreError> {
-        match &self.backing {
-            Some(backing) => backing.touch(key, now, idle_deadline).await,
-            None => Err(unsupported(KEEPS_NOTHING)),
+        let Some(backing) = &self.backing else {
+            return Err(unsupported(KEEPS_NOTHING));
+        };
+        // During a migration: an instance that has no backing store as yet ends sessions in the list alone.
+        if let Some(list) = self.list(now)
+            && list.holds(key, now).await?
+        {
+            return Ok(None);
         }
+        backing.touch(key, now, idle_deadline).await
     }
 
     async fn delete(&self, key: &SessionKey, now: Timestamp) -> Result<bool, StoreError> {
-        match (&self.backing, &self.revocations) {
-            (Some(backing), _) => backing.delete(key, now).await,
-            (None, Some(list)) => {
-                let longest = now.saturating_add(self.max_lifetime);
-                list.add(key, now, longest).await
-            }
-            (None, None) => Err(unsupported(CANNOT_END)),
+        // Issued by a clock that is ahead, an id lasts longer than one of now.
+        let longest = now
+            .saturating_add(self.clock_leeway)
+            .saturating_add(self.max_lifetime);
+        let ended = match self.list(now) {
+            Some(list) => Some(list.add(key, now, longest).await?),
+            None => None,
+        };
+        match &self.backing {
+            // It says whether there was a session: during a migration the list is for those who have nothing else.
+            Some(backing) => backing.delete(key, now).await,
+            None => ended.ok_or_else(|| unsupported(CANNOT_END)),
         }
     }
 
@@ -163,13 +179,15 @@ impl SessionStore for SignedStore {
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<SessionKey>, StoreError> {
+        let removed = match &self.backing {
+            Some(backing) => backing.delete_expired(now, limit).await,
+            None => Ok(Vec::new()),
+        };
+        // Whether or not the other one can be asked.
         if let Some(list) = &self.revocations {
             list.clean_up(now, limit).await?;
         }
-        match &self.backing {
-            Some(backing) => backing.delete_expired(now, limit).await,
-            None => Ok(Vec::new()),
-        }
+        removed
     }
 }
 
@@ -190,30 +208,30 @@ impl SignedStore {
         }
     }
 
-    /// The session of an id that was signed without the backing store: it gets one there, unless it was ended.
-    async fn migrated(
-        &self,
-        backing: &dyn SessionStore,
-        audience: &str,
-        id: &SessionId,
-        record: SessionRecord,
-        now: Timestamp,
-    ) -> Result<Option<Stored>, StoreError> {
-        if let Some(list) = &self.revocations
-            && list.holds(&SessionKey::new(audience, id), now).await?
-        {
-            return Ok(None);
+    /// The list of ended ids. Beside a backing store it counts as long as ids are taken that are older than that store.
+    fn list(&self, now: Timestamp) -> Option<&Revocations> {
+        let list = self.revocations.as_ref();
+        list.filter(|_| self.backing.is_none() || now < self.migration)
+    }
+}
+
+/// The session of an id that was signed without the backing store: it gets one there.
+async fn migrated(
+    backing: &dyn SessionStore,
+    audience: &str,
+    id: &SessionId,
+    record: SessionRecord,
+    now: Timestamp,
+) -> Result<Option<Stored>, StoreError> {
+    let end = record.absolute_end();
+    let new = NewSession::new(audience, record, now, end);
+    match backing.create(id, new).await {
+        Ok(stored) => Ok(Some(stored)),
+        // Another request was faster, or the session has ended there.
+        Err(error) if error.kind() == StoreErrorKind::AlreadyExists => {
+            backing.load(audience, id, now).await
         }
-        let end = record.absolute_end();
-        let new = NewSession::new(audience, record, now, end);
-        match backing.create(id, new).await {
-            Ok(stored) => Ok(Some(stored)),
-            // Another request was faster, or the session has ended there.
-            Err(error) if error.kind() == StoreErrorKind::AlreadyExists => {
-                backing.load(audience, id, now).await
-            }
-            Err(error) => Err(error),
-        }
+        Err(error) => Err(error),
     }
 }
 
@@ -228,5 +246,6 @@ fn unsupported(what: &'static str) -> StoreError {
 
 const KEEPS_NOTHING: &str =
     "signed ids keep nothing else: `SignedStore::with_backing` gives their sessions a store";
+const TOO_EARLY: &str = "the ring refuses ids of now: `KeyRing::with_not_before` lies ahead";
 const CANNOT_END: &str =
     "a signed id cannot be taken back: `SignedStore::with_revocations` keeps a list of ended ones";
