@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tower_mcp_session::MemoryStore;
 use tower_mcp_session::SessionStore;
+use tower_mcp_session::Timestamp;
 use tower_mcp_session::store::{KeyRing, SignedStore, SigningKey};
 use tower_mcp_session::testing::{FaultyStore, shared_store_contract, store_contract};
 
@@ -22,6 +23,14 @@ store_contract!(
     signed().with_revocations(shared()).unwrap()
 );
 store_contract!(backed, signed().with_backing(MemoryStore::new()));
+store_contract!(
+    migrating,
+    signed()
+        .with_revocations(MemoryStore::new())
+        .unwrap()
+        .with_backing(MemoryStore::new())
+        .with_migration_until(Timestamp::NEVER)
+);
 store_contract!(backed_and_shared, signed().with_backing(shared()));
 
 shared_store_contract!(two_with_one_key, (signed(), signed()));

@@ -5,6 +5,7 @@
 #[path = "../support/sessions.rs"]
 mod support;
 
+mod attacks;
 mod backing;
 mod costs;
 mod ending;
