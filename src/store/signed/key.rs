@@ -55,9 +55,10 @@ impl SigningKey {
             ));
         }
         if secret.len() < Self::MIN_LEN {
+            // The id is not quoted: where the two were mixed up, it is a secret.
             let length = secret.len();
             return Err(InvalidKeys::because(format!(
-                "key {id:?} has {length} bytes: at least 32 are needed"
+                "the secret of a key has {length} bytes: at least 32 are needed"
             )));
         }
         let secret = Zeroizing::new(secret.to_vec());

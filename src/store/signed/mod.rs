@@ -57,11 +57,12 @@
 //! # Limits
 //!
 //! - An id takes at most 1 KiB, less than 512 bytes for an ordinary client. If its initialize does not fit, what is only
-//!   for people to look at (icons, description) is left out; if it does not fit then, it is answered 413.
+//!   for people to look at (icons, description) is left out, and so is what the protocol does not know; if it does not
+//!   fit then, it is answered 413.
 //! - A life of at most 7 days ([`SignedStore::with_max_lifetime`]), and clocks that differ by at most 60 s
 //!   ([`SignedStore::with_clock_leeway`]).
 //! - The entry of an ended id lasts exactly as long as the id would have, if its session was begun or used here among the
-//!   last 100 000; else as long as the longest life. The layer asks for a session right before it ends it.
+//!   last 100 000; else as long as the longest life of any. The layer asks for a session right before it ends it.
 //! - If a backing store does not answer in time, a session that it may have begun stays there until it ends half-open.
 
 mod claims;

@@ -72,7 +72,7 @@ impl ReadyRing {
         issued < self.not_before
     }
 
-    /// Whether `token` was signed with a key of this ring. Each text costs the same work, whatever is wrong with it.
+    /// Whether `token` was signed with a key of this ring. Each text is hashed and compared, whatever is wrong with it.
     pub(super) fn verifies(&self, token: &Token<'_>) -> bool {
         let key = self.key_of(token);
         let mac = match key {

@@ -28,8 +28,11 @@ use crate::session::{RandomSourceError, Timestamp};
 ///
 /// # When a key has leaked
 ///
-/// Take it away at once: each id that was signed with it is answered 404. If the same key must go on, or ids are to be
-/// refused that were signed with any, [`KeyRing::with_not_before`] refuses all that are older than a point in time.
+/// Take it away at once: each id that was signed with it is answered 404. That is the only answer to somebody who has
+/// the secret, and can sign ids of any time.
+///
+/// If only ids have leaked, whatever key they were signed with, [`KeyRing::with_not_before`] refuses all that are older
+/// than a point in time.
 ///
 /// # Examples
 ///
@@ -78,8 +81,8 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// [`InvalidKeys`] if there is no key, two have one id, or a line is not of this form. It names the line and
-    /// nothing that stands there.
+    /// [`InvalidKeys`] if there is no key, two have one id, or a line is not of this form. It names the line, or the id
+    /// that two keys have, and nothing else that stands there.
     pub fn parse(text: &str) -> Result<Self, InvalidKeys> {
         let lines = text.split(['\n', ',']).map(str::trim);
         let lines = (1..).zip(lines);
@@ -132,6 +135,8 @@ impl KeyRing {
     }
 
     /// Refuses ids that were issued before `time`, whatever key they were signed with. Default: none are.
+    ///
+    /// Until then no session begins: initialize is answered 503. Whoever has a key can sign ids of a later time.
     #[must_use]
     pub fn with_not_before(mut self, time: Timestamp) -> Self {
         self.not_before = time;
@@ -212,6 +217,8 @@ mod tests {
             format!("{long} {SECRET}"),
             format!("a {SECRET}\na {SECRET}"),
             format!("a {SECRET}, a {SECRET}="),
+            format!("{} a", &SECRET[..32]),
+            format!("{} aaaa", &SECRET[..32]),
         ] {
             let error = KeyRing::parse(&text).expect_err(&text);
             let shown = format!("{error} {error:?}");

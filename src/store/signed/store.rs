@@ -102,7 +102,9 @@ impl SignedStore {
     /// Takes ids that were signed without the backing store until `end`. Default: none are.
     ///
     /// For a service whose sessions get a backing store while they are in use. Each id gets a session there at its first
-    /// request, which lasts as long as the id. Keep the list of ended ids, if there was one, until then.
+    /// request, which lasts as long as the id. Keep the list of ended ids, if there was one, until then: each request
+    /// asks it too, and each end is noted there, for the instances that have no backing store as yet. Instances without
+    /// the list go on taking the ids of sessions that were ended elsewhere.
     #[must_use]
     pub fn with_migration_until(mut self, end: Timestamp) -> Self {
         self.migration = end;
@@ -129,8 +131,9 @@ impl SignedStore {
 
     /// Signs and verifies with other keys from now on, in all clones.
     ///
-    /// Ids that the new ring does not verify are answered 404 from the next request on; running work and streams of
-    /// their sessions end within one touch interval.
+    /// Ids that the new ring does not verify are answered 404 from the next request on, or, with a list of ended ids or a
+    /// backing store, once the time of [`SessionLayer::with_freshness`](crate::SessionLayer::with_freshness) has passed.
+    /// Running work and streams of their sessions end within one touch interval.
     pub fn replace_keys(&self, keys: &KeyRing) {
         let mut ring = self
             .keys
