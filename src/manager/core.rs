@@ -38,6 +38,11 @@ impl Core {
         self.config.expiry.absolute_end(now).min(latest)
     }
 
+    /// Whether nothing is saved by ending a session that takes room here only: it lives elsewhere, or in its id.
+    pub(super) fn keeps_elsewhere(&self) -> bool {
+        self.capabilities.shared || !self.capabilities.records
+    }
+
     pub(super) async fn create(
         &self,
         candidate: &SessionId,

@@ -41,11 +41,11 @@ impl SessionManager {
         Err(Full)
     }
 
-    /// Whether a session whose live part is dropped here comes back when it is needed: in a shared store, unless its
-    /// inner session is one that is never begun again.
+    /// Whether a session whose live part is dropped here comes back when it is needed: from a shared store or from its
+    /// id, unless its inner session is one that is never begun again.
     pub(super) fn comes_back(&self, session: &LiveSession) -> bool {
         let mapped = session.has(flag::MAPPED);
-        self.core.capabilities.shared && (!mapped || self.core.config.restore.replays(mapped))
+        self.core.keeps_elsewhere() && (!mapped || self.core.config.restore.replays(mapped))
     }
 
     /// Ends a session that nobody uses. One that comes back stays alive in the store.

@@ -188,7 +188,7 @@ impl Look {
             .filter(|_| able.idle_expiry)
             .unwrap_or(Duration::MAX)
             .min(life.unwrap_or(Duration::MAX));
-        let quiet = if able.shared {
+        let quiet = if core.keeps_elsewhere() {
             longest.min(config::QUIET_AFTER)
         } else {
             longest

@@ -179,9 +179,11 @@ impl SessionManager {
         Ok(existed)
     }
 
-    /// Ends a session whose client has never got its id. If the store fails, or cannot end any, it expires there.
+    /// Ends a session whose client has never got its id. If the store fails, it expires there.
     pub(crate) async fn abandon(&self, session: &Arc<LiveSession>) {
-        if self.terminate(session, EndReason::Abandoned).await.is_err() {
+        // Without records the id was all there was of it, and nobody has that.
+        let is_kept = self.core.capabilities.records;
+        if !is_kept || self.terminate(session, EndReason::Abandoned).await.is_err() {
             self.end_here(session, EndReason::Abandoned);
         }
     }

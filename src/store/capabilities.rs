@@ -34,7 +34,7 @@ pub struct Capabilities {
     reason = "every reader must handle each answer"
 )]
 pub enum Recognition {
-    /// It names no session, now and from now on.
+    /// It names no session at that time.
     Unknown,
     /// It may name one.
     Possible,

@@ -164,31 +164,32 @@ async fn clones_share_the_list_in_memory() {
 }
 
 #[tokio::test]
-async fn eviction_ends_a_session_whose_list_is_in_memory_and_no_other() {
-    for (shared_list, survives) in [(false, false), (true, true)] {
-        let (memory, clock) = (MemoryStore::new(), ManualClock::new());
-        let store = if shared_list {
-            signed().with_revocations(shared(&memory)).unwrap()
-        } else {
-            signed().with_revocations(memory).unwrap()
-        };
+async fn eviction_takes_a_session_nothing_but_its_place_and_notes_nothing() {
+    let memory = MemoryStore::new();
+    for store in [
+        signed(),
+        signed().with_revocations(memory.clone()).unwrap(),
+        signed().with_revocations(shared(&memory)).unwrap(),
+    ] {
+        let clock = ManualClock::new();
         let instance = Instance::over(store, &clock, |layer| layer.with_max_sessions(1));
-        let first = instance.open().await;
-        clock.advance(HOUR);
-        let second = instance.open().await;
-        clock.advance(HOUR);
-        assert_eq!(instance.serves(&first).await, survives);
-        clock.advance(HOUR);
-        assert!(instance.serves(&second).await);
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            ids.push(instance.open().await);
+            clock.advance(HOUR);
+        }
+        for id in &ids {
+            assert!(instance.serves(id).await);
+            clock.advance(HOUR);
+        }
+        assert!(memory.is_empty(), "a flood of sessions fills no list");
     }
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_during_initialize_leaves_no_session_behind() {
-    for store in [
-        signed(),
-        signed().with_revocations(MemoryStore::new()).unwrap(),
-    ] {
+async fn a_client_that_leaves_during_initialize_leaves_nothing_behind() {
+    let memory = MemoryStore::new();
+    for store in [signed(), signed().with_revocations(memory.clone()).unwrap()] {
         let instance = Instance::over(store, &ManualClock::new(), |layer| {
             layer.with_max_sessions(1).with_when_full(WhenFull::Reject)
         });
@@ -199,6 +200,7 @@ async fn a_client_that_leaves_during_initialize_leaves_no_session_behind() {
         drop(sending);
         instance.server.release();
         settle().await;
+        assert!(memory.is_empty(), "nobody has its id");
         // There is room for the next one.
         instance.open().await;
     }
