@@ -11,7 +11,7 @@ use tower_mcp_session::{MemoryStore, SessionError, WhenFull};
 use crate::support::{
     HOUR, Instance, MINUTE, SECOND, UNKNOWN, delete, get, initialize, ping, read, settle, shared,
 };
-use crate::{DAY, over, signed, two};
+use crate::{DAY, over, signed, soon, two};
 
 /// Two instances with one list, which they share, and the list.
 fn two_with_a_list() -> ([Instance; 2], ManualClock, Arc<FaultyStore<MemoryStore>>) {
@@ -89,8 +89,8 @@ async fn with_a_list_the_end_on_one_instance_reaches_work_and_streams_of_the_oth
     assert_eq!(stream.status(), 200);
     assert_eq!(a.status(delete(&id)).await, 204);
     b.layer.clean_up().await.unwrap();
-    work.cancelled().await;
-    read(stream).await;
+    soon(work.cancelled()).await;
+    soon(read(stream)).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use tower_mcp_session::testing::ManualClock;
 use tower_mcp_session::{Clock, MemoryStore, Principal, SessionId, SessionStore};
 
 use crate::support::{Instance, MINUTE, SECOND, by, delete, get, ping, read, shared};
-use crate::{SERVICE, key, over, ring, signed, two};
+use crate::{SERVICE, key, over, ring, signed, soon, two};
 
 /// Two keys, of which the first one signs.
 fn ring_of(signs: (&'static str, u8), verifies: (&'static str, u8)) -> KeyRing {
@@ -126,8 +126,8 @@ async fn work_and_streams_under_a_leaked_key_end_within_a_touch_interval() {
         assert_eq!(stream.status(), 200);
         store.replace_keys(&KeyRing::new(key(NEW.0, NEW.1)));
         instance.pass(Duration::from_secs(30)).await;
-        work.cancelled().await;
-        read(stream).await;
+        soon(work.cancelled()).await;
+        soon(read(stream)).await;
     }
 }
 

@@ -54,6 +54,12 @@ fn two<S: SessionStore>(store: impl Fn() -> S) -> [Instance; 2] {
     [(); 2].map(|()| over(store(), &clock))
 }
 
+/// What ends only if the session does: a test that waits in vain fails.
+async fn soon<F: Future>(future: F) -> F::Output {
+    let waited = tokio::time::timeout(Duration::from_secs(20), future).await;
+    waited.expect("stuck")
+}
+
 fn parsed(id: &str) -> SessionId {
     SessionId::parse(id.as_bytes()).unwrap()
 }
