@@ -1,6 +1,7 @@
 //! What somebody tries who wants in, or wants to stay.
 
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine;
@@ -323,4 +324,84 @@ async fn keys_that_are_replaced_while_sessions_begin_and_are_used_lose_none_and_
     for (id, who) in &ids {
         assert_eq!(instance.status(by(ping(id), who)).await, 404);
     }
+}
+
+#[tokio::test]
+async fn with_freshness_a_key_that_was_taken_away_counts_for_that_long_and_no_longer() {
+    for store in [
+        signed().with_revocations(MemoryStore::new()).unwrap(),
+        signed().with_backing(MemoryStore::new()),
+    ] {
+        let clock = ManualClock::new();
+        let instance = Instance::over(store.clone(), &clock, |layer| layer.with_freshness(MINUTE));
+        let id = instance.open().await;
+        store.replace_keys(&other_ring());
+        clock.advance(MINUTE);
+        assert!(!instance.serves(&id).await);
+    }
+    // Alone it has a watch: nothing is waited for.
+    let store = signed();
+    let clock = ManualClock::new();
+    let instance = Instance::over(store.clone(), &clock, |layer| layer.with_freshness(MINUTE));
+    let id = instance.open().await;
+    store.replace_keys(&other_ring());
+    assert!(!instance.serves(&id).await);
+}
+
+/// Everything that is logged, as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_log_line_at_any_level_shows_a_part_of_an_id_or_of_what_a_client_says() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    // For this thread: the whole test runs on it.
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let clock = ManualClock::new();
+    let list = FaultyStore::new(MemoryStore::new());
+    let store = signed().with_revocations(list.clone()).unwrap();
+    let [a, b] = [(); 2].map(|()| over(store.clone(), &clock));
+    let ids = [a.open_as("alice-secret").await, a.open().await];
+    for instance in [&a, &b] {
+        for id in &ids {
+            instance.status(by(ping(id), "alice-secret")).await;
+            instance.status(by(ping(&id[1..]), "alice-secret")).await;
+            instance.status(delete(id)).await;
+        }
+    }
+    let long = format!(
+        r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"capabilities":{{"x":"{}"}}}}}}"#,
+        "client-secret".repeat(100)
+    );
+    let request = Request::post("/mcp").body(Body::from(long)).unwrap();
+    assert_eq!(a.status(request).await, 413);
+    list.fail_all(Operation::Create, StoreErrorKind::Unavailable);
+    assert_eq!(a.status(by(delete(&ids[0]), "alice-secret")).await, 503);
+    store.replace_keys(&other_ring());
+    a.pass(MINUTE).await;
+    let text = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    for line in ["too large for a signed id", "session not ended"] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    for part in ids.iter().flat_map(|id| id.split('.')) {
+        assert!(!text.contains(&part[..16]), "{text}");
+    }
+    assert!(!text.contains("-secret"), "{text}");
 }
