@@ -42,10 +42,11 @@ use crate::session::{RandomSourceError, Timestamp};
 /// let ring = KeyRing::parse(
 ///     "# signs\n\
 ///      2026-11 3q2+7wABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhs=\n\
-///      # still verifies\n\
+///      ## still verifies\n\
 ///      2026-05 AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n",
 /// )?;
 /// assert_eq!(ring.signing().id(), "2026-11");
+/// assert_eq!(ring.verifying()[0].id(), "2026-05");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
