@@ -18,4 +18,6 @@ mod layer;
 mod proxy;
 mod settings;
 mod sharing;
+#[cfg(feature = "signed")]
+mod signed_ids;
 mod tracking;
