@@ -121,14 +121,26 @@ async fn during_a_migration_the_sessions_of_older_ids_get_a_record() {
     }
 
     clock.advance(DAY - HOUR * 3 - MINUTE);
-    assert_eq!(
-        a.status(as_alice(&kept)).await,
-        200,
-        "it does not end for want of use"
-    );
+    assert_eq!(a.status(as_alice(&kept)).await, 200);
     clock.advance(MINUTE);
     assert_eq!(a.status(as_alice(&kept)).await, 404);
     assert_eq!(b.status(as_alice(&kept)).await, 404);
+}
+
+#[tokio::test]
+async fn the_session_of_an_older_id_does_not_end_for_want_of_use() {
+    let (clock, memory) = (ManualClock::new(), MemoryStore::new());
+    let id = over(signed(), &clock).open().await;
+    let week = clock.now().saturating_add(DAY * 7);
+    let store = signed()
+        .with_migration_until(week)
+        .with_backing(shared(&memory));
+    let instance = over(store, &clock);
+    assert!(instance.serves(&id).await);
+    clock.advance(DAY * 3);
+    assert!(instance.serves(&id).await);
+    clock.advance(DAY * 4);
+    assert!(!instance.serves(&id).await);
 }
 
 #[tokio::test]

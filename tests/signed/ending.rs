@@ -80,6 +80,20 @@ async fn rule_22_with_a_list_delete_is_204_and_the_id_is_404_everywhere_as_long_
 }
 
 #[tokio::test]
+async fn an_instance_that_did_not_begin_a_session_knows_how_long_its_end_must_be_noted() {
+    let ([a, b], clock, list) = two_with_a_list();
+    let id = a.open().await;
+    clock.advance(DAY * 3);
+    assert_eq!(b.status(delete(&id)).await, 204);
+    clock.advance(DAY * 4 + MINUTE - SECOND);
+    b.layer.clean_up().await.unwrap();
+    assert_eq!(list.inner().len(), 1);
+    clock.advance(SECOND);
+    b.layer.clean_up().await.unwrap();
+    assert!(list.inner().is_empty());
+}
+
+#[tokio::test]
 async fn with_a_list_the_end_on_one_instance_reaches_work_and_streams_of_the_other() {
     let ([a, b], _, _) = two_with_a_list();
     let id = a.open().await;

@@ -84,64 +84,37 @@ impl Signer {
             key,
             ..Self::default()
         };
+        let with_header = |kid, typ, algorithm| Self {
+            kid,
+            typ,
+            algorithm,
+            ..Self::default()
+        };
+        let (k1, typ, hs256) = (Some("k1"), Some("mcp-session+jwt"), Algorithm::HS256);
+        let stand_in = Self {
+            kid: Some("k2"),
+            ..with_key(derived("nothing", SERVICE))
+        };
+        let of_another = derived("session-id", "https://other.example.com");
+        let tags = derived("principal-tag", SERVICE);
         vec![
             ("signed with the secret itself", with_key(vec![1; 32])),
-            (
-                "signed as a principal's tag",
-                with_key(derived("principal-tag", SERVICE)),
-            ),
+            ("signed as a principal's tag", with_key(tags)),
             ("signed as a handle", with_key(derived("handle", SERVICE))),
             (
-                "signed as the state of a request",
+                "signed as a state",
                 with_key(derived("request-state", SERVICE)),
             ),
+            ("signed for another service", with_key(of_another)),
             (
-                "signed for another service",
-                with_key(derived("session-id", "https://other.example.com")),
+                "by another algorithm",
+                with_header(k1, typ, Algorithm::HS384),
             ),
-            (
-                "signed by another algorithm",
-                Self {
-                    algorithm: Algorithm::HS384,
-                    ..Self::default()
-                },
-            ),
-            (
-                "of another type",
-                Self {
-                    typ: Some("JWT"),
-                    ..Self::default()
-                },
-            ),
-            (
-                "of no type",
-                Self {
-                    typ: None,
-                    ..Self::default()
-                },
-            ),
-            (
-                "of an unknown key",
-                Self {
-                    kid: Some("k2"),
-                    ..Self::default()
-                },
-            ),
-            (
-                "of an unknown key, signed with what stands in for it",
-                Self {
-                    kid: Some("k2"),
-                    key: derived("nothing", SERVICE),
-                    ..Self::default()
-                },
-            ),
-            (
-                "of no key",
-                Self {
-                    kid: None,
-                    ..Self::default()
-                },
-            ),
+            ("of another type", with_header(k1, Some("JWT"), hs256)),
+            ("of no type", with_header(k1, None, hs256)),
+            ("of an unknown key", with_header(Some("k2"), typ, hs256)),
+            ("of no key", with_header(None, typ, hs256)),
+            ("signed with what stands in for a key", stand_in),
         ]
     }
 }

@@ -6,7 +6,7 @@ use tower_mcp_session::testing::ManualClock;
 use crate::common::{handle, prefix, tracking, until};
 use crate::proxy::Proxy;
 use crate::redis::RedisServer;
-use crate::sessions::{HOUR, Instance, LIST, delete, post};
+use crate::sessions::{HOUR, Instance, LIST, UNKNOWN, delete, ping, post};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_of_one_instance_is_served_by_another_and_its_end_is_seen_by_the_next_request() {
@@ -42,6 +42,21 @@ async fn sessions_expire_by_the_clock_of_the_layer() {
     let other = Instance::over(store, &clock, |layer| layer);
     for instance in [&one, &other] {
         assert!(!instance.serves(&id).await);
+    }
+}
+
+#[tokio::test]
+async fn redis_is_asked_for_no_id_that_it_cannot_know() {
+    let server = RedisServer::start(&[]);
+    let instance = Instance::over(
+        handle(&server.url(), &prefix()).await,
+        &ManualClock::new(),
+        |layer| layer,
+    );
+    server.kill();
+    assert_eq!(instance.status(ping(UNKNOWN)).await, 503);
+    for odd in ["x", "00-00", &UNKNOWN[1..], &UNKNOWN.to_uppercase()] {
+        assert_eq!(instance.status(ping(odd)).await, 404, "{odd}");
     }
 }
 

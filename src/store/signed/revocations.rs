@@ -134,3 +134,31 @@ fn entry_of(key: &SessionKey) -> Result<SessionId, StoreError> {
 
 /// Apart from the sessions that a store may hold besides.
 const AUDIENCE: &str = "mcp-session ended ids";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_sessions_are_remembered_and_no_more_than_twice_as_many() {
+        let key = |n: usize| {
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&n.to_be_bytes());
+            SessionKey::from(bytes)
+        };
+        let recent = Recent::default();
+        let last = 3 * config::RECENT_IDS;
+        for n in 0..=last {
+            recent.note(key(n), Timestamp::from_millis(n as u64));
+            // Whoever is noted again and again takes no room.
+            recent.note(key(n), Timestamp::from_millis(n as u64));
+        }
+        for n in [last, last - 1, last - config::RECENT_IDS] {
+            let end = recent.end_of(&key(n));
+            assert_eq!(end, Some(Timestamp::from_millis(n as u64)));
+        }
+        assert_eq!(recent.end_of(&key(0)), None);
+        let ends = recent.ends();
+        assert!(ends.newer.len() + ends.older.len() <= 2 * config::RECENT_IDS);
+    }
+}
