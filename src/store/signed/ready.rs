@@ -75,11 +75,14 @@ impl ReadyRing {
     /// Whether `token` was signed with a key of this ring. Each text is hashed and compared, whatever is wrong with it.
     pub(super) fn verifies(&self, token: &Token<'_>) -> bool {
         let key = self.key_of(token);
-        let mac = match key {
-            Some(key) if key.wrote(token) => key.begun.clone().chain_update(token.claims),
-            Some(key) => key.ids.clone().chain_update(token.signed),
-            None => self.dummy.clone().chain_update(token.signed),
+        let (mac, text) = match key {
+            Some(key) if key.wrote(token) => (&key.begun, token.claims),
+            Some(key) => (&key.ids, token.signed),
+            None => (&self.dummy, token.signed),
         };
+        // One copy: `chain_update` would move it about.
+        let mut mac = mac.clone();
+        mac.update(text);
         // What is no signature is compared as zeros, which none is.
         let signature = token.signature().unwrap_or_default();
         let same = mac.verify(&signature.into()).is_ok();

@@ -20,19 +20,22 @@ pub(super) struct Terms {
 impl Terms {
     /// What `token`, which is verified, says; `None` if it is for another audience, or says nothing of that kind.
     pub(super) fn read(token: &Token<'_>, audience: &str) -> Option<Self> {
-        Self::at_the_beginning(token.claims, audience).or_else(|| Self::anywhere(token, audience))
+        Self::at_the_beginning(token.claims, audience, USUAL)
+            .or_else(|| Self::elsewhere(token, audience))
     }
 
     /// As [`Claims`] are written here: the first ones in their order. Each request looks at these, and reading the
     /// rest costs as much as the signature.
-    fn at_the_beginning(claims: &[u8], audience: &str) -> Option<Self> {
+    fn at_the_beginning(claims: &[u8], audience: &str, length: usize) -> Option<Self> {
         // One that JSON writes in another way could be read as less, or as more, than the claim.
         let has_escapes = memchr::memchr2(b'"', b'\\', audience.as_bytes()).is_some();
         if has_escapes || audience.len() > LONGEST_AUDIENCE {
             return None;
         }
         let mut json = [0; BUFFER];
-        let (beginning, rest) = split(claims, LENGTH + audience.len());
+        // Base64 of so many bytes, of which each four characters stand for themselves.
+        let characters = (length + audience.len()).div_ceil(3) * 4;
+        let beginning = &claims[..characters.min(claims.len() & !3)];
         let length = URL_SAFE_NO_PAD.decode_slice(beginning, &mut json).ok()?;
         let mut text = Scan(&json[..length]);
         text.skip(br#"{"iat":"#)?;
@@ -47,14 +50,10 @@ impl Terms {
             Some(()) => Some(Epoch::read(text.until_quote()?)?),
             None => None,
         };
-        let mut owner = None;
-        if text.skip(br#","own":""#).is_some() {
-            let place = length - text.0.len();
-            let (more, _) = split(rest, OWNER);
-            let more = URL_SAFE_NO_PAD.decode_slice(more, &mut json[length..]);
-            text = Scan(&json[place..length + more.ok()?]);
-            owner = Some(Owner::read(text.until_quote()?)?.0);
-        }
+        let owner = match text.skip(br#","own":""#) {
+            Some(()) => Some(Owner::read(text.until_quote()?)?.0),
+            None => None,
+        };
         // All others come later.
         text.skip(br#","jti":""#)?;
         Some(Self {
@@ -64,6 +63,13 @@ impl Terms {
             epoch,
             owner,
         })
+    }
+
+    /// Further on, where they are long, or anywhere.
+    #[cold]
+    fn elsewhere(token: &Token<'_>, audience: &str) -> Option<Self> {
+        Self::at_the_beginning(token.claims, audience, LONGEST)
+            .or_else(|| Self::anywhere(token, audience))
     }
 
     /// As another library may write them.
@@ -139,20 +145,14 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Base64 of at least so many bytes, if there are as many, and the rest.
-fn split(text: &[u8], bytes: usize) -> (&[u8], &[u8]) {
-    let whole = text.len() & !3;
-    text.split_at((bytes.div_ceil(3) * 4).min(whole))
-}
-
-/// The first claims take at most so many bytes, beside the audience and the owner.
-const LENGTH: usize = 93;
-/// An owner takes at most so many bytes, with what comes after it.
-const OWNER: usize = 56;
+/// So many bytes hold the first claims, beside the audience, with an owner or an epoch.
+const USUAL: usize = 109;
+/// So many hold them with both, and with the longest owner.
+const LONGEST: usize = 148;
 /// In bytes. One that is longer costs more time.
 const LONGEST_AUDIENCE: usize = 100;
 /// All of that, and what base64 comes in.
-const BUFFER: usize = LENGTH + LONGEST_AUDIENCE + OWNER + 6;
+const BUFFER: usize = LONGEST + LONGEST_AUDIENCE + 2;
 const MAX_DIGITS: usize = 12;
 
 #[cfg(test)]
@@ -210,14 +210,14 @@ mod tests {
             let has_escapes = audience.contains(['"', '\\']);
             let is_left = has_escapes || audience.len() > LONGEST_AUDIENCE;
             let expected = if is_left { None } else { anywhere };
-            prop_assert_eq!(Terms::at_the_beginning(token.claims, &audience), expected);
+            prop_assert_eq!(Terms::at_the_beginning(token.claims, &audience, LONGEST), expected);
         }
 
         #[test]
         fn no_claims_panic(claims in "[A-Za-z0-9_-]{0,400}", json in ".{0,200}") {
             let encoded = URL_SAFE_NO_PAD.encode(&json);
             for claims in [claims.as_bytes(), encoded.as_bytes()] {
-                prop_assert!(Terms::at_the_beginning(claims, "/mcp").is_none());
+                prop_assert!(Terms::at_the_beginning(claims, "/mcp", LONGEST).is_none());
             }
         }
     }
@@ -226,7 +226,8 @@ mod tests {
     fn what_is_written_in_another_way_is_left_to_json() {
         let good = r#"{"iat":1.5,"exp":2,"aud":"/mcp","st":"self","jti":"AAAAAAAAAAAAAAAAAAAAAA"}"#;
         let read = |json: &str| {
-            Terms::at_the_beginning(URL_SAFE_NO_PAD.encode(json).as_bytes(), "/mcp").is_some()
+            Terms::at_the_beginning(URL_SAFE_NO_PAD.encode(json).as_bytes(), "/mcp", LONGEST)
+                .is_some()
         };
         assert!(read(good));
         for (from, to) in [
