@@ -11,6 +11,8 @@ mod ids;
 mod layers;
 #[path = "signed/rounds.rs"]
 mod rounds;
+#[path = "support/time.rs"]
+mod time;
 
 use std::hint::black_box;
 

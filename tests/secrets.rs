@@ -2,13 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
+#[path = "support/log.rs"]
+mod log;
 #[path = "support/sessions.rs"]
 mod support;
 
 use std::error::Error;
 use std::fmt::Debug;
-use std::io;
-use std::sync::{Arc, Mutex};
 
 use http::Request;
 use tower::{Layer, ServiceExt};
@@ -16,6 +16,7 @@ use tower_mcp_session::store::{StoreError, StoreErrorKind};
 use tower_mcp_session::testing::{Answer, FaultyStore, ManualClock, Operation, ScriptedService};
 use tower_mcp_session::{MemoryStore, SessionId, SessionLayer};
 
+use log::Log;
 use support::{
     Body, Caller, HOUR, ID, Instance, MINUTE, SECOND, by, delete, get, initialize, ping, read,
     settle,
@@ -38,27 +39,6 @@ const ALL: [Operation; 6] = [
     Operation::Delete,
     Operation::DeleteExpired,
 ];
-
-/// Everything that is logged, as text.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// What a life with many mishaps logs, and the ids in it.
 async fn adventures() -> Vec<String> {
@@ -122,15 +102,8 @@ async fn adventures() -> Vec<String> {
 
 #[tokio::test]
 async fn no_log_line_at_any_level_shows_a_secret() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    // For the whole process: what other tests log meanwhile is judged as well.
-    tracing::subscriber::set_global_default(subscriber).unwrap();
+    // What other tests log meanwhile is judged as well.
+    let log = Log::of_this_process();
     let ids = adventures().await;
     let text = log.text();
     for line in [

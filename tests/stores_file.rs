@@ -11,6 +11,8 @@ mod damage;
 mod files;
 #[path = "stores_file/lists.rs"]
 mod lists;
+#[path = "support/log.rs"]
+mod log;
 #[cfg(unix)]
 #[path = "stores_file/processes.rs"]
 mod processes;

@@ -1,8 +1,6 @@
 //! CPU time and allocations of several things in turn.
 
-use std::time::Duration;
-
-use rustix::time::{ClockId, clock_gettime};
+use super::time::{cpu_time, median};
 
 pub(crate) const ROUNDS: usize = 21;
 
@@ -69,24 +67,4 @@ pub(crate) fn run<const N: usize>(mut cases: [Case<'_>; N], per_round: u32) -> M
         allocations,
         ns,
     }
-}
-
-/// The CPU time of this thread that `work` takes, its allocations not counted.
-fn cpu_time(work: impl FnOnce()) -> Duration {
-    let now = || {
-        let time = clock_gettime(ClockId::ThreadCPUTime);
-        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-    };
-    let mut taken = Duration::ZERO;
-    allocation_counter::opt_out(|| {
-        let start = now();
-        work();
-        taken = now() - start;
-    });
-    taken
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

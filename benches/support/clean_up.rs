@@ -12,9 +12,10 @@ use tower::util::service_fn;
 use tower_mcp_session::{Clock, MemoryStore, RequestBody, SessionLayer, Timestamp};
 
 use super::inner;
-use super::measure::{cpu_time, median, serve};
+use super::measure::serve;
 use super::requests::{Id, Kind, Template};
 use super::sessions::{begin, runtime};
+use super::time::{cpu_time, median};
 
 /// Cleans up among `count` sessions, of which 1 % are due each time.
 pub(crate) fn run(count: usize) {

@@ -4,16 +4,15 @@ use std::convert::Infallible;
 use std::fmt::Debug;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use rustix::time::{ClockId, clock_gettime};
 use tower::Service;
 
 use super::requests::{Id, Kind, Template};
+use super::time::{cpu_time, median};
 
 pub(crate) const ROUNDS: usize = 21;
 
@@ -116,24 +115,4 @@ where
     while let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(cx) {
         frame.expect("a body in memory does not fail");
     }
-}
-
-/// The CPU time of this thread that `work` takes, its allocations not counted.
-pub(crate) fn cpu_time(work: impl FnOnce()) -> Duration {
-    let now = || {
-        let time = clock_gettime(ClockId::ThreadCPUTime);
-        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-    };
-    let mut taken = Duration::ZERO;
-    allocation_counter::opt_out(|| {
-        let start = now();
-        work();
-        taken = now() - start;
-    });
-    taken
-}
-
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

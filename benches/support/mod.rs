@@ -6,4 +6,5 @@ pub(crate) mod inner;
 pub(crate) mod measure;
 pub(crate) mod requests;
 pub(crate) mod sessions;
+mod time;
 pub(crate) mod yardstick;

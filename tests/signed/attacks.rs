@@ -1,7 +1,6 @@
 //! What somebody tries who wants in, or wants to stay.
 
-use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -15,6 +14,7 @@ use tower_mcp_session::{
 };
 
 use crate::backing::new_session;
+use crate::log::Log;
 use crate::support::{
     Body, HOUR, Instance, MINUTE, SECOND, by, delete, get, id_of, ping, read, shared,
 };
@@ -348,32 +348,10 @@ async fn with_freshness_a_key_that_was_taken_away_counts_for_that_long_and_no_lo
     assert!(!instance.serves(&id).await);
 }
 
-/// Everything that is logged, as text.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn no_log_line_at_any_level_shows_a_part_of_an_id_or_of_what_a_client_says() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    // For this thread: the whole test runs on it.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    // The whole test runs on this thread.
+    let (log, _guard) = Log::of_this_thread();
     let clock = ManualClock::new();
     let list = FaultyStore::new(MemoryStore::new());
     let store = signed().with_revocations(list.clone()).unwrap();
@@ -396,7 +374,7 @@ async fn no_log_line_at_any_level_shows_a_part_of_an_id_or_of_what_a_client_says
     assert_eq!(a.status(by(delete(&ids[0]), "alice-secret")).await, 503);
     store.replace_keys(&other_ring());
     a.pass(MINUTE).await;
-    let text = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let text = log.text();
     for line in ["too large for a signed id", "session not ended"] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }

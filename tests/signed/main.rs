@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
+#[path = "../support/log.rs"]
+mod log;
 #[path = "../support/sessions.rs"]
 mod support;
 

@@ -1,9 +1,7 @@
 //! Files that are torn, foreign, or of another version.
 
-use std::io;
-use std::sync::Mutex;
-
 use super::*;
+use crate::log::Log;
 
 #[tokio::test]
 async fn a_torn_file_is_reported_and_the_others_go_on() {
@@ -128,15 +126,8 @@ async fn clean_up_passes_by_torn_and_foreign_files_and_warns_of_each_once() {
     fs::create_dir(beside.join("secret folder")).unwrap();
     let upper = due.key.to_string().to_uppercase();
     fs::write(beside.join(&upper), b"secret value").unwrap();
-    let log = Log::default();
-    let writer = log.clone();
-    let lines = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-
-    // For the threads that do the work. Other tests log there too.
-    tracing::subscriber::set_global_default(lines).unwrap();
+    // Threads of the store do the work, and other tests log there too.
+    let log = Log::of_this_process();
 
     // The limit is 1: what is no session must not take the place of one.
     let removed = store.delete_expired(later(), 1).await.unwrap();
@@ -146,26 +137,12 @@ async fn clean_up_passes_by_torn_and_foreign_files_and_warns_of_each_once() {
     }
     assert!(path.exists() && beside.join("secret name").exists() && beside.join(upper).exists());
 
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     let name = torn.key.to_string();
     assert_eq!(text.matches(&name[..10]).count(), 1, "{text}");
     assert!(!text.contains(&name), "promise 11: no key reaches a log");
     assert_eq!(text.matches("no session's").count(), 3, "{text}");
     assert!(!text.contains("secret"), "{text}");
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[tokio::test]

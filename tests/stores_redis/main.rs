@@ -5,6 +5,8 @@
     reason = "helpers of tests may unwrap as tests do"
 )]
 
+#[path = "../support/log.rs"]
+mod log;
 #[path = "../support/redis.rs"]
 mod redis;
 #[path = "../support/sessions.rs"]

@@ -1,19 +1,16 @@
 //! What an operator is warned of, and what no log shows.
 
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use tower_mcp_session::store::WatchStatus;
 use tower_mcp_session::{RedisStore, SessionStore};
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::common::{admin, ask, begin, handle, load, now, prefix, status, tell, try_begin, until};
+use crate::log::Log;
 use crate::redis::RedisServer;
 
 // On one thread: the store's own task logs to this test too.
 #[tokio::test]
 async fn a_server_that_evicts_is_warned_of_once() {
-    let (log, _guard) = log();
+    let (log, _guard) = Log::of_this_thread();
     let server = RedisServer::start(&["--save", "", "--maxmemory-policy", "allkeys-lru"]);
     let store = handle(&server.url(), "mcp").await.with_tracking(true);
     begin(&store).await;
@@ -27,7 +24,7 @@ async fn a_server_that_evicts_is_warned_of_once() {
 
 #[tokio::test]
 async fn a_server_as_it_should_be_is_not_warned_of() {
-    let (log, _guard) = log();
+    let (log, _guard) = Log::of_this_thread();
     let store = handle(&RedisServer::shared().url(), &prefix()).await;
     begin(&store).await;
     assert_eq!(log.count("WARN"), 0, "{}", log.text());
@@ -39,7 +36,7 @@ async fn a_user_that_may_not_see_the_settings_or_track_can_keep_sessions() {
     let mut admin = admin(&server).await;
     let rights = "ACL SETUSER clerk on >hush ~mcp:* -@all +eval +evalsha +get +getrange +mget +set +del +scan +ping";
     tell::<()>(&mut admin, rights).await;
-    let (log, _guard) = log();
+    let (log, _guard) = Log::of_this_thread();
     let url = format!("redis://clerk:hush@127.0.0.1:{}/", server.port());
     let store = RedisStore::connect(&url).await.unwrap().with_tracking(true);
     let session = begin(&store).await;
@@ -54,7 +51,7 @@ async fn a_user_that_may_not_see_the_settings_or_track_can_keep_sessions() {
 #[tokio::test]
 async fn no_secret_is_in_a_log_or_a_debug_text() {
     let server = RedisServer::start(&["--save", "", "--requirepass", "hush"]);
-    let (log, _guard) = log();
+    let (log, _guard) = Log::of_this_thread();
     let url = format!("redis://:hush@127.0.0.1:{}/", server.port());
     let store = RedisStore::connect(&url).await.unwrap().with_tracking(true);
     let session = begin(&store).await;
@@ -81,49 +78,4 @@ async fn no_secret_is_in_a_log_or_a_debug_text() {
 fn handles_are_what_a_layer_needs() {
     fn ok<T: Clone + Send + Sync + SessionStore>() {}
     ok::<RedisStore>();
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-
-    fn count(&self, what: &str) -> usize {
-        self.text().matches(what).count()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        log.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
-/// All that is logged on this thread until the guard is dropped.
-fn log() -> (Log, tracing::subscriber::DefaultGuard) {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .finish();
-    (log, tracing::subscriber::set_default(subscriber))
 }
