@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use http::Request;
 use tower_mcp_session::store::{InvalidKeys, KeyRing, SignedStore};
 use tower_mcp_session::testing::ManualClock;
-use tower_mcp_session::{Clock, MemoryStore, Principal, SessionId, SessionStore};
+use tower_mcp_session::{Clock, MemoryStore, Principal, SessionId, SessionLayer, SessionStore};
 
-use crate::support::{Instance, MINUTE, SECOND, by, delete, get, ping, read, shared};
+use crate::support::{Body, ID, Instance, MINUTE, SECOND, by, delete, get, ping, read, shared};
 use crate::{SERVICE, key, over, ring, signed, soon, two};
 
 /// Two keys, of which the first one signs.
@@ -128,6 +129,37 @@ async fn work_and_streams_under_a_leaked_key_end_within_a_touch_interval() {
         instance.pass(Duration::from_secs(30)).await;
         soon(work.cancelled()).await;
         soon(read(stream)).await;
+    }
+}
+
+/// A gRPC call of the session `id`, and its status: none if the inner service has answered.
+async fn grpc_status(instance: &Instance, id: &str) -> Option<String> {
+    let call = Request::post("/pkg.Service/Do")
+        .header(ID, id)
+        .header("content-type", "application/grpc");
+    let answer = instance.send(call.body(Body::default()).unwrap()).await;
+    let status = answer.headers().get("grpc-status");
+    status.map(|status| status.to_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn grpc_calls_under_a_leaked_key_are_not_found_as_those_of_a_forged_id_are() {
+    for store in stores() {
+        let clock = ManualClock::new();
+        let [live, elsewhere] = [(); 2].map(|()| {
+            let both = |layer: SessionLayer| layer.with_audience("both");
+            Instance::over(store.clone(), &clock, both)
+        });
+        let id = live.open().await;
+        for instance in [&live, &elsewhere] {
+            assert_eq!(grpc_status(instance, &id).await, None);
+            let not_found = Some("5".to_owned());
+            assert_eq!(grpc_status(instance, &id[1..]).await, not_found);
+        }
+        store.replace_keys(&KeyRing::new(key(NEW.0, NEW.1)));
+        for instance in [&live, &elsewhere] {
+            assert_eq!(grpc_status(instance, &id).await.as_deref(), Some("5"));
+        }
     }
 }
 
