@@ -42,6 +42,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use cached::CachedStore;
+pub(crate) use capabilities::NO_RECORDS;
 pub use capabilities::{Capabilities, Recognition};
 pub use error::{StoreError, StoreErrorKind};
 #[cfg(feature = "file")]

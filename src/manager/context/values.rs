@@ -9,7 +9,7 @@ use super::{Kind, SessionContext};
 use crate::manager::live::LiveSession;
 use crate::manager::writing::{SessionError, check_size};
 use crate::session::Values;
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::{NO_RECORDS, StoreError, StoreErrorKind};
 
 /// Values: names and JSON that the session keeps.
 ///
@@ -173,7 +173,7 @@ impl SessionContext {
         if core.capabilities.records {
             return Ok(());
         }
-        Err(StoreError::new(StoreErrorKind::Unsupported, NO_VALUES).into())
+        Err(StoreError::new(StoreErrorKind::Unsupported, NO_RECORDS).into())
     }
 
     /// The session, once it is known whether there is one.
@@ -184,6 +184,3 @@ impl SessionContext {
         }
     }
 }
-
-const NO_VALUES: &str =
-    "signed ids alone have no values: `SignedStore::with_backing` gives their sessions a store";

@@ -122,7 +122,7 @@ impl FileStore {
     /// loop {
     ///     let page = store.list(SystemClock.now(), after, 100).await?;
     ///     for session in &page.sessions {
-    ///         println!("{} was last used at {}", session.key, session.last_activity);
+    ///         assert!(session.last_activity <= SystemClock.now());
     ///     }
     ///     after = page.next;
     ///     if after.is_none() {

@@ -13,7 +13,8 @@ use crate::session::{
     NewSession, OwnerTag, Principal, SessionId, SessionKey, SessionRecord, Timestamp,
 };
 use crate::store::{
-    Capabilities, Recognition, Revision, SessionStore, StoreError, StoreErrorKind, Stored,
+    Capabilities, NO_RECORDS, Recognition, Revision, SessionStore, StoreError, StoreErrorKind,
+    Stored,
 };
 
 #[async_trait]
@@ -64,7 +65,7 @@ impl SessionStore for SignedStore {
             ));
         }
         if self.backing.is_none() && !new.record.is_plain() {
-            return Err(unsupported(KEEPS_NOTHING));
+            return Err(unsupported(NO_RECORDS));
         }
         let ring = self.ring();
         if ring.refuses(new.record.created()) {
@@ -136,7 +137,7 @@ impl SessionStore for SignedStore {
     ) -> Result<Revision, StoreError> {
         match &self.backing {
             Some(backing) => backing.save(key, record, expected).await,
-            None => Err(unsupported(KEEPS_NOTHING)),
+            None => Err(unsupported(NO_RECORDS)),
         }
     }
 
@@ -147,7 +148,7 @@ impl SessionStore for SignedStore {
         idle_deadline: Option<Timestamp>,
     ) -> Result<Option<Revision>, StoreError> {
         let Some(backing) = &self.backing else {
-            return Err(unsupported(KEEPS_NOTHING));
+            return Err(unsupported(NO_RECORDS));
         };
         // During a migration: an instance that has no backing store as yet ends sessions in the list alone.
         if let Some(list) = self.list(now)
@@ -244,8 +245,6 @@ fn unsupported(what: &'static str) -> StoreError {
     StoreError::new(StoreErrorKind::Unsupported, what)
 }
 
-const KEEPS_NOTHING: &str =
-    "signed ids keep nothing else: `SignedStore::with_backing` gives their sessions a store";
 const TOO_EARLY: &str = "the ring refuses ids of now: `KeyRing::with_not_before` lies ahead";
 const CANNOT_END: &str =
     "a signed id cannot be taken back: `SignedStore::with_revocations` keeps a list of ended ones";

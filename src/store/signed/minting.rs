@@ -75,9 +75,9 @@ impl SignedStore {
 }
 
 fn too_long() -> StoreError {
-    warn!(
-        "an initialize is too large for a signed id: `SignedStore::with_backing` keeps it elsewhere"
-    );
-    let limit = "what an initialize says does not fit into a signed id of 1 KiB: `SignedStore::with_backing` keeps it elsewhere";
-    StoreError::new(StoreErrorKind::TooLarge, limit)
+    warn!(limit = SessionId::MAX_LEN, "{TOO_LONG}");
+    StoreError::new(StoreErrorKind::TooLarge, TOO_LONG)
 }
+
+const TOO_LONG: &str =
+    "an initialize is too large for a signed id: `SignedStore::with_backing` keeps it elsewhere";

@@ -26,7 +26,6 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
 //! for rule in store::RULES {
-//!     println!("{}", rule.name());
 //!     rule.check(MemoryStore::new()).await;
 //! }
 //! # }
