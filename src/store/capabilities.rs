@@ -29,7 +29,7 @@ pub struct Capabilities {
 
 /// Why a session without a record has no values, and what to do about it. Whoever asks for some learns it.
 pub(crate) const NO_RECORDS: &str =
-    "signed ids alone keep nothing else: `SignedStore::with_backing` gives their sessions a store";
+    "signed ids alone have no values: `SignedStore::with_backing` gives their sessions a store";
 
 /// What a store can say of an id without asking anybody.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
