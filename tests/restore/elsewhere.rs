@@ -197,7 +197,8 @@ async fn a_request_that_meets_the_end_of_its_quiet_live_part_is_served() {
             watched: false,
             ..MAPPED
         };
-        let pair = kind.pair();
+        // The call hangs for as long as the machine takes for the rest.
+        let pair = kind.pair_with(|layer| layer.with_store_timeout(SECOND * 60));
         let id = pair.b.open().await;
         pair.clock.advance(HOUR);
         pair.store.hang(Operation::Touch);
