@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::session::Expiry;
+use crate::session::{Expiry, HistoryLimits};
 
 // Ends of a session.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -47,6 +47,16 @@ pub(crate) const MAX_FILE_RECORD: usize = 16 << 20;
 pub(crate) const MAX_VALUES_BYTES: usize = 64 << 10;
 /// Handshakes kept once for all sessions that share them; further ones are kept per session.
 pub(crate) const SHARED_HANDSHAKES: usize = 1024;
+
+// History.
+pub(crate) const HISTORY_MESSAGES: usize = 100;
+pub(crate) const HISTORY_BYTES: usize = 64 << 10;
+
+// Lists.
+/// Sessions of a page of a list, at most.
+pub(crate) const MAX_PAGE: usize = 1_000;
+/// Principals of whom a memory store remembers that their sessions were all ended.
+pub(crate) const MAX_BARRED: usize = 100_000;
 
 // Bodies, in bytes.
 pub(crate) const MAX_INITIALIZE_BODY: usize = 64 << 10;
@@ -107,9 +117,6 @@ pub(crate) const FILES_LOOKED_AT: usize = 10_000;
 /// Files that were reported as not readable: each once, and after so many none.
 #[cfg(feature = "file")]
 pub(crate) const MAX_REPORTED_FILES: usize = 1_000;
-/// Sessions of a page of a file store's list.
-#[cfg(feature = "file")]
-pub(crate) const MAX_FILE_PAGE: usize = 1_000;
 
 // Values: how often a write is tried when others write too, and how long it waits between, at most.
 pub(crate) const WRITE_ATTEMPTS: u32 = 64;
@@ -201,6 +208,12 @@ impl Config {
     pub(crate) fn max_half_open(&self) -> usize {
         self.max_half_open
             .unwrap_or((self.max_sessions / HALF_OPEN_SHARE).max(1))
+    }
+}
+
+impl Default for HistoryLimits {
+    fn default() -> Self {
+        Self::new(HISTORY_MESSAGES, HISTORY_BYTES)
     }
 }
 

@@ -151,9 +151,9 @@ pub use middleware::{
 };
 pub use protocol::{InvalidProtocolVersion, ProtocolVersion};
 pub use session::{
-    ClientInfo, Fingerprint, Handshake, InvalidSessionId, InvalidTransition, NewSession, OwnerTag,
-    Principal, RandomSourceError, SessionId, SessionKey, SessionRecord, SessionState, Timestamp,
-    Values, ValuesError,
+    ClientInfo, Fingerprint, Handshake, History, HistoryLimits, HistorySummary, InvalidSessionId,
+    InvalidTransition, Message, NewSession, OwnerTag, Principal, RandomSourceError, Role,
+    SessionId, SessionKey, SessionRecord, SessionState, Timestamp, Values, ValuesError,
 };
 #[cfg(feature = "file")]
 pub use store::FileStore;

@@ -15,6 +15,8 @@ use crate::store::{StoreError, StoreErrorKind, Stored};
 
 /// What a session begins with.
 pub(crate) struct Beginning {
+    /// When its initialize came. An operator who ends all sessions of a principal ends those, too, that are under way.
+    pub(crate) requested: Timestamp,
     pub(crate) audience: Arc<str>,
     pub(crate) principal: Option<Principal>,
     pub(crate) handshake: Handshake,
@@ -79,7 +81,7 @@ impl SessionManager {
             .map(|principal| self.core.store.owner_tag(id, principal));
         let handshake = self.shared_handshake(Arc::new(beginning.handshake.clone()));
         let end = self.core.absolute_end(now);
-        let record = SessionRecord::new(now, end, owner, handshake)
+        let record = SessionRecord::new(beginning.requested, end, owner, handshake)
             .with_values(beginning.values.clone())
             .with_mapped(beginning.inner.is_some());
         NewSession::new(

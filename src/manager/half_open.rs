@@ -56,7 +56,8 @@ pub(super) fn may_go(session: &LiveSession, now: Timestamp) -> bool {
 }
 
 fn is_old(session: &LiveSession, now: Timestamp) -> bool {
-    now.since(session.record().created()) > config::HALF_OPEN_GRACE
+    // Not since it was asked for: the inner service may take longer than the grace to answer.
+    now.since(session.last_seen()) > config::HALF_OPEN_GRACE
 }
 
 fn is_kept(session: &Weak<LiveSession>) -> bool {

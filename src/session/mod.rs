@@ -4,6 +4,7 @@
 //! argument.
 
 mod expiry;
+mod history;
 mod id;
 mod principal;
 mod record;
@@ -11,6 +12,7 @@ mod state;
 mod values;
 
 pub use expiry::Timestamp;
+pub use history::{History, HistoryLimits, HistorySummary, Message, Role};
 pub use id::{Fingerprint, InvalidSessionId, RandomSourceError, SessionId, SessionKey};
 pub use principal::{OwnerTag, Principal};
 pub use record::{ClientInfo, Handshake, NewSession, SessionRecord};

@@ -209,7 +209,7 @@ impl SessionRecord {
         self.schema
     }
 
-    /// When the session began.
+    /// When the session's initialize came.
     pub fn created(&self) -> Timestamp {
         self.created
     }

@@ -16,11 +16,14 @@
 //! in `testing::store` (feature `testing`) check each promise against it: `store_contract!` makes a test of each, and
 //! `shared_store_contract!` of what two handles owe each other.
 
+mod bars;
 mod cached;
 mod capabilities;
 mod error;
 #[cfg(feature = "file")]
 mod file;
+mod history;
+mod index;
 mod memory;
 // Not `redis`: that is the crate, which is re-exported here.
 #[cfg(feature = "redis")]
@@ -46,7 +49,9 @@ pub(crate) use capabilities::NO_RECORDS;
 pub use capabilities::{Capabilities, Recognition};
 pub use error::{StoreError, StoreErrorKind};
 #[cfg(feature = "file")]
-pub use file::{FileStore, ListedSession, SessionPage};
+pub use file::FileStore;
+pub use history::HistoryStore;
+pub use index::{ListedSession, SessionIndex, SessionPage};
 pub use memory::MemoryStore;
 #[cfg(feature = "redis")]
 pub use redis_store::RedisStore;
@@ -116,11 +121,23 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         }
     }
 
+    /// The same store as one that keeps histories, if it does. Default: it does not.
+    fn history(&self) -> Option<&dyn HistoryStore> {
+        None
+    }
+
+    /// The same store as one that knows which sessions there are, if it does. Default: it does not.
+    fn index(&self) -> Option<&dyn SessionIndex> {
+        None
+    }
+
     /// Keeps a new session under `candidate`, or under an id of the store's own: the answer holds the id that counts.
     ///
     /// # Errors
     ///
-    /// [`StoreErrorKind::AlreadyExists`] if the id is taken, or its session was deleted; nothing has changed then.
+    /// [`StoreErrorKind::AlreadyExists`] if the id is taken, or its session was deleted;
+    /// [`StoreErrorKind::Gone`] if the sessions of its owner were ended since it was asked for ([`SessionIndex::bar`]).
+    /// Nothing has changed then.
     async fn create(&self, candidate: &SessionId, new: NewSession) -> Result<Stored, StoreError>;
 
     /// The session `id` of `audience`; `None` if there is none, or none any more, at `now`.
@@ -204,6 +221,14 @@ macro_rules! forward {
 
             fn recognize(&self, audience: &str, id: &SessionId, now: Timestamp) -> Recognition {
                 (**self).recognize(audience, id, now)
+            }
+
+            fn history(&self) -> Option<&dyn HistoryStore> {
+                (**self).history()
+            }
+
+            fn index(&self) -> Option<&dyn SessionIndex> {
+                (**self).index()
             }
 
             async fn create(

@@ -44,4 +44,4 @@ pub mod store;
 pub use clock::ManualClock;
 pub use faults::{FaultyStore, Operation};
 pub use service::{Answer, ScriptedBody, ScriptedService, ScriptedStream, SeenRequest};
-pub use store::{shared_store_contract, store_contract};
+pub use store::{history_contract, index_contract, shared_store_contract, store_contract};

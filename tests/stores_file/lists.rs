@@ -50,8 +50,11 @@ async fn a_list_says_whose_a_session_is_and_when_it_was_used() {
         panic!("there is one session: {page:?}");
     };
     assert_eq!(listed.key, session.key);
-    assert_eq!(listed.owner, Some(OwnerTag::of(&Principal::new("alice"))));
-    assert_eq!(listed.created, session.record.created());
+    assert_eq!(
+        listed.record.owner(),
+        Some(&OwnerTag::of(&Principal::new("alice")))
+    );
+    assert_eq!(listed.record, session.record);
     assert_eq!(
         (listed.last_activity, listed.idle_deadline),
         (used, deadline)

@@ -123,7 +123,7 @@ impl SessionContext {
         }
     }
 
-    /// When the session began.
+    /// When the session's initialize came.
     pub fn created(&self) -> Option<Timestamp> {
         self.session().map(|session| session.record().created())
     }

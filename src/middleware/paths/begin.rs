@@ -17,11 +17,12 @@ use crate::middleware::inner::Address;
 use crate::middleware::reply::{self, Answer};
 use crate::protocol::ProtocolVersion;
 use crate::protocol::header;
-use crate::session::{Handshake, OwnerTag, Principal};
+use crate::session::{Handshake, OwnerTag, Principal, Timestamp};
 use crate::store::StoreErrorKind;
 
 /// A request that may begin a session, with the room for it.
 pub(super) struct Admitted {
+    requested: Timestamp,
     endpoint: Arc<Endpoint>,
     audience: Arc<str>,
     principal: Option<Principal>,
@@ -51,6 +52,8 @@ pub(super) async fn admit(
     if manager.is_draining() {
         return Err(NotBegun::NotNow);
     }
+    // Before it is asked who is calling: what is said of a principal later counts for this one too.
+    let requested = manager.core().now();
     let principal = endpoint.principal(parts).map_err(|_| NotBegun::NotNow)?;
     let permit = Arc::clone(manager.initializes())
         .try_acquire_owned()
@@ -65,6 +68,7 @@ pub(super) async fn admit(
     let asked = Handshake::new(params.clone(), ProtocolVersion::ASSUMED);
     let pending = Pending::new(Arc::clone(manager.core()), principal.clone(), asked);
     Ok(Admitted {
+        requested,
         endpoint: Arc::clone(endpoint),
         audience: Arc::from(endpoint.audience(parts)),
         principal,
@@ -90,6 +94,7 @@ impl Admitted {
         inner: Option<InnerSession>,
     ) -> Result<Begun<R>, NotBegun> {
         let Self {
+            requested,
             endpoint,
             audience,
             principal,
@@ -105,6 +110,7 @@ impl Admitted {
         let values = pending.0.seal();
         let handshake = Handshake::new(params, version);
         let beginning = Beginning {
+            requested,
             audience,
             principal,
             handshake,

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::entry::{Asked, Entry};
-use crate::session::{SessionKey, SessionRecord, Timestamp};
+use crate::session::{OwnerTag, SessionKey, SessionRecord, Timestamp};
 use crate::sharded::Sharded;
 use crate::store::{Revision, Stored};
 
@@ -125,6 +125,17 @@ impl Entries {
     pub(super) fn drop_of(&self, key: &SessionKey) {
         self.void(key);
         self.take(key);
+    }
+
+    /// Drops what is kept of the sessions of `owner`, and all that is being read.
+    pub(super) fn drop_owned(&self, owner: &OwnerTag) {
+        // Whose session an answer on its way is, is not known yet.
+        for ticket in &self.tickets {
+            ticket.fetch_add(1, Ordering::AcqRel);
+        }
+        for part in 0..Sharded::<Box<Entry>>::SHARDS {
+            self.retain(part, |entry| entry.record.owner() != Some(owner));
+        }
     }
 
     /// Drops what holds no longer.

@@ -13,7 +13,7 @@ use crate::store::{Revision, Stored, Watch, WatchStatus};
 #[derive(Clone)]
 pub(super) struct Entry {
     pub(super) key: SessionKey,
-    record: Arc<SessionRecord>,
+    pub(super) record: Arc<SessionRecord>,
     pub(super) revision: Revision,
     last_activity: Timestamp,
     idle_deadline: Timestamp,

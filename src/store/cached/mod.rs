@@ -2,6 +2,7 @@
 
 mod entries;
 mod entry;
+mod index;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +12,10 @@ use async_trait::async_trait;
 
 use self::entries::{Entries, Limits};
 use self::entry::Asked;
-use super::{Capabilities, Recognition, Revision, SessionStore, StoreError, Stored};
+use super::{
+    Capabilities, HistoryStore, Recognition, Revision, SessionIndex, SessionStore, StoreError,
+    Stored,
+};
 use crate::config;
 use crate::session::{
     NewSession, OwnerTag, Principal, SessionId, SessionKey, SessionRecord, Timestamp,
@@ -139,6 +143,14 @@ impl<S: SessionStore> SessionStore for CachedStore<S> {
 
     fn recognize(&self, audience: &str, id: &SessionId, now: Timestamp) -> Recognition {
         self.inner.recognize(audience, id, now)
+    }
+
+    fn history(&self) -> Option<&dyn HistoryStore> {
+        self.inner.history()
+    }
+
+    fn index(&self) -> Option<&dyn SessionIndex> {
+        self.inner.index().map(|_| self as &dyn SessionIndex)
     }
 
     async fn create(&self, candidate: &SessionId, new: NewSession) -> Result<Stored, StoreError> {

@@ -4,62 +4,30 @@ use super::entry;
 use super::folder::{Folder, part_of, unavailable};
 use super::jobs::Jobs;
 use crate::config;
-use crate::session::{OwnerTag, SessionKey, Timestamp};
-use crate::store::StoreError;
+use crate::session::{SessionKey, Timestamp};
+use crate::store::{ListedSession, SessionPage, StoreError};
 
-/// A page of the sessions in a [`FileStore`](super::FileStore).
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct SessionPage {
-    /// The sessions, in the order of their keys.
-    pub sessions: Vec<ListedSession>,
-    /// Whose files cannot be read.
-    pub unreadable: Vec<SessionKey>,
-    /// What to ask the next page with; `None` if this is the last.
-    pub next: Option<SessionKey>,
-}
-
-/// A session as a list shows it: with its key, never with its id.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct ListedSession {
-    /// The name the store keeps the session under.
-    pub key: SessionKey,
-    /// Whose session it is; `None` if it began without a principal.
-    pub owner: Option<OwnerTag>,
-    /// When the session began.
-    pub created: Timestamp,
-    /// When the session was last noted as used.
-    pub last_activity: Timestamp,
-    /// When the session ends unless it is touched.
-    pub idle_deadline: Timestamp,
+pub(super) async fn read(
+    folder: &Folder,
+    jobs: &Jobs,
+    now: Timestamp,
+    after: Option<SessionKey>,
+    limit: usize,
+) -> Result<SessionPage, StoreError> {
+    let limit = limit.clamp(1, config::MAX_PAGE);
+    let mut page = SessionPage::default();
+    for part in after.as_ref().map_or(0, part_of)..=u8::MAX {
+        let folder = folder.clone();
+        let read = move || page.add_part(&folder, part, now, after.as_ref(), limit);
+        page = jobs.run(read).await?;
+        if page.next.is_some() {
+            break;
+        }
+    }
+    Ok(page)
 }
 
 impl SessionPage {
-    pub(super) async fn read(
-        folder: &Folder,
-        jobs: &Jobs,
-        now: Timestamp,
-        after: Option<SessionKey>,
-        limit: usize,
-    ) -> Result<Self, StoreError> {
-        let limit = limit.clamp(1, config::MAX_FILE_PAGE);
-        let mut page = Self {
-            sessions: Vec::new(),
-            unreadable: Vec::new(),
-            next: None,
-        };
-        for part in after.as_ref().map_or(0, part_of)..=u8::MAX {
-            let folder = folder.clone();
-            let read = move || page.add_part(&folder, part, now, after.as_ref(), limit);
-            page = jobs.run(read).await?;
-            if page.next.is_some() {
-                break;
-            }
-        }
-        Ok(page)
-    }
-
     /// Goes on with the sessions of a part, up to `limit` keys in all.
     fn add_part(
         mut self,
@@ -74,13 +42,13 @@ impl SessionPage {
         for key in keys {
             match entry::read(folder, &key) {
                 Ok(Some(session)) if !session.last_use.is_over(now) => {
-                    self.sessions.push(ListedSession {
+                    self.sessions.push(ListedSession::new(
                         key,
-                        owner: session.record.owner().copied(),
-                        created: session.record.created(),
-                        last_activity: session.last_use.activity,
-                        idle_deadline: session.last_use.idle_deadline,
-                    });
+                        session.record,
+                        session.head.revision,
+                        session.last_use.activity,
+                        session.last_use.idle_deadline,
+                    ));
                 }
                 Ok(_) => continue,
                 Err(_) => self.unreadable.push(key),

@@ -22,5 +22,4 @@ mod platform;
 mod store;
 mod writing;
 
-pub use listing::{ListedSession, SessionPage};
 pub use store::FileStore;

@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use super::cleaning::Cleaner;
 use super::folder::{Folder, part_of};
 use super::jobs::Jobs;
-use super::listing::{self, SessionPage};
+use super::listing;
 use super::{entry, writing};
 use crate::session::{NewSession, SessionId, SessionKey, SessionRecord, Timestamp};
-use crate::store::{Capabilities, Revision, SessionStore, StoreError, Stored};
+use crate::store::{Capabilities, Revision, SessionPage, SessionStore, StoreError, Stored};
 
 /// Keeps each session in a file of its own, in a folder of this machine: sessions outlive the process, and several
 /// processes may use them at once.
@@ -138,7 +138,7 @@ impl FileStore {
         after: Option<SessionKey>,
         limit: usize,
     ) -> Result<SessionPage, StoreError> {
-        SessionPage::read(&self.folder, &self.jobs, now, after, limit).await
+        listing::read(&self.folder, &self.jobs, now, after, limit).await
     }
 
     /// How many sessions are alive at `now`. It looks at each file.

@@ -22,6 +22,22 @@ pub enum Operation {
     Delete,
     /// [`SessionStore::delete_expired`](crate::store::SessionStore::delete_expired).
     DeleteExpired,
+    /// [`HistoryStore::append`](crate::store::HistoryStore::append).
+    Append,
+    /// [`HistoryStore::recent`](crate::store::HistoryStore::recent).
+    Recent,
+    /// [`HistoryStore::summary`](crate::store::HistoryStore::summary).
+    Summary,
+    /// [`HistoryStore::clear`](crate::store::HistoryStore::clear).
+    Clear,
+    /// [`SessionIndex::list`](crate::store::SessionIndex::list).
+    List,
+    /// [`SessionIndex::inspect`](crate::store::SessionIndex::inspect).
+    Inspect,
+    /// [`SessionIndex::count`](crate::store::SessionIndex::count).
+    Count,
+    /// [`SessionIndex::bar`](crate::store::SessionIndex::bar).
+    Bar,
 }
 
 /// What was ordered and what happened, shared by all clones of a store.

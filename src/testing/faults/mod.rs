@@ -1,5 +1,6 @@
 //! A store that fails, hangs or lacks abilities on command.
 
+mod beside;
 mod control;
 
 use std::sync::Arc;
@@ -12,8 +13,10 @@ use crate::session::{
     NewSession, OwnerTag, Principal, SessionId, SessionKey, SessionRecord, Timestamp,
 };
 use crate::store::{
-    Capabilities, Recognition, Revision, SessionStore, StoreError, StoreErrorKind, Stored,
+    Capabilities, HistoryStore, Recognition, Revision, SessionIndex, SessionStore, StoreError,
+    StoreErrorKind, Stored,
 };
+use beside::Beside;
 use control::{Control, Fault};
 
 /// Wraps a store: counts its calls, and lets them fail or hang when a test says so.
@@ -46,6 +49,8 @@ use control::{Control, Fault};
 pub struct FaultyStore<S> {
     inner: S,
     capabilities: Capabilities,
+    /// Whether it keeps histories and an index, if the store inside does.
+    keeps: Beside,
     commands: Control,
 }
 
@@ -55,6 +60,7 @@ impl<S: SessionStore> FaultyStore<S> {
         Self {
             capabilities: inner.capabilities(),
             inner,
+            keeps: Beside::default(),
             commands: Control::default(),
         }
     }
@@ -75,6 +81,20 @@ impl<S: SessionStore> FaultyStore<S> {
     #[must_use]
     pub fn without_watch(mut self) -> Self {
         self.capabilities.watch = false;
+        self
+    }
+
+    /// Keeps no histories. Default: as the store inside.
+    #[must_use]
+    pub fn without_history(mut self) -> Self {
+        self.keeps.histories = false;
+        self
+    }
+
+    /// Has no index. Default: as the store inside.
+    #[must_use]
+    pub fn without_index(mut self) -> Self {
+        self.keeps.index = false;
         self
     }
 
@@ -184,6 +204,17 @@ impl<S: SessionStore> SessionStore for FaultyStore<S> {
 
     fn recognize(&self, audience: &str, id: &SessionId, now: Timestamp) -> Recognition {
         self.inner.recognize(audience, id, now)
+    }
+
+    fn history(&self) -> Option<&dyn HistoryStore> {
+        let keeps = self.keeps.histories && self.inner.history().is_some();
+        keeps.then_some(self as &dyn HistoryStore)
+    }
+
+    fn index(&self) -> Option<&dyn SessionIndex> {
+        // A store that cannot delete cannot end the sessions of an owner.
+        let keeps = self.keeps.index && self.capabilities.delete && self.inner.index().is_some();
+        keeps.then_some(self as &dyn SessionIndex)
     }
 
     async fn create(

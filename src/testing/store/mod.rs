@@ -31,11 +31,15 @@
 //! # }
 //! ```
 
+mod barring;
+mod beside;
 mod cleaning;
 mod creating;
 mod crowd;
 mod deleting;
+mod history;
 mod inability;
+mod index;
 mod isolating;
 mod loading;
 mod racing;
@@ -46,6 +50,11 @@ mod subject;
 mod touching;
 mod watching;
 
+pub use barring::{
+    bar_ends_what_began_by_then, bar_moves_forward_only, bar_refuses_what_was_under_way,
+    bar_wins_over_a_create_at_the_same_time,
+};
+pub use beside::{HISTORY_RULES, INDEX_RULES, history_contract, index_contract};
 pub use cleaning::{
     delete_expired_keeps_its_grace, delete_expired_respects_its_limit_and_finishes,
     delete_expired_spares_the_just_touched, sessions_without_end_stay,
@@ -57,6 +66,13 @@ pub use deleting::{
     delete_is_final_for_load_touch_save, delete_leaves_a_tombstone,
     delete_says_whether_there_was_one,
 };
+pub use history::{
+    an_append_is_no_use, histories_are_isolated, history_is_cleared, history_is_of_the_living,
+    history_is_summed_up, history_keeps_to_its_limits, history_keeps_what_was_said,
+};
+pub use index::{
+    a_list_of_an_owner_shows_no_others, a_list_shows_each_session_once, a_list_shows_the_living,
+};
 pub use isolating::{
     audiences_are_apart, fields_of_later_versions_survive, odd_characters_and_large_values_survive,
     owner_tags_tell_principals_apart, sessions_are_isolated,
@@ -66,9 +82,9 @@ pub use loading::{
     looking_at_the_expired_removes_nothing, unknown_ids_are_absent, what_is_there_is_recognized,
 };
 pub use racing::{
-    clean_up_and_touch_agree, concurrent_saves_lose_nothing, delete_wins_over_late_save_and_touch,
-    one_winner_in_a_create_race, saves_and_touches_lose_nothing_of_each_other,
-    sessions_written_at_once_are_all_kept,
+    clean_up_and_touch_agree, concurrent_appends_keep_their_order, concurrent_saves_lose_nothing,
+    delete_wins_over_late_save_and_touch, one_winner_in_a_create_race,
+    saves_and_touches_lose_nothing_of_each_other, sessions_written_at_once_are_all_kept,
 };
 pub use rule::{Rule, SharedRule};
 pub use saving::{

@@ -8,7 +8,7 @@ use super::crowd::{
     ROUNDS, TASKS, TASKS_OF_A_ROUND, add_value, at_once, is_gone, linger, use_until_gone,
 };
 use super::subject::{HOUR, IDLE, MILLISECOND, MINUTE, Subject, refused_as};
-use crate::session::{SessionId, SessionKey};
+use crate::session::{HistoryLimits, Message, Role, SessionId, SessionKey};
 use crate::store::{EXPIRED_GRACE, SessionStore, StoreErrorKind, Stored};
 
 /// Of many tasks that create with one id at most one gets it, no two get the same id, and each has its own record.
@@ -238,3 +238,61 @@ pub async fn clean_up_and_touch_agree(store: Arc<dyn SessionStore>) {
         subject.delete_expired(later, TASKS_OF_A_ROUND).await;
     }
 }
+
+/// Many that append at the same time lose nothing of each other, each one's messages stay in their order, and the
+/// limits are kept to.
+///
+/// # Panics
+///
+/// If the store breaks this promise.
+pub async fn concurrent_appends_keep_their_order(
+    first: Arc<dyn SessionStore>,
+    second: Arc<dyn SessionStore>,
+) {
+    let [writer, reader] = Subject::pair(first, second);
+    let session = writer.begin().await;
+    let limits = HistoryLimits::new(TASKS * EACH - 10, 1 << 20);
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..TASKS {
+        let subject = if task % 2 == 0 {
+            writer.clone()
+        } else {
+            reader.clone()
+        };
+        let key = session.key;
+        tasks.spawn(async move {
+            for number in 0..EACH {
+                let message = Message::new(Role::User, &(task, number), subject.now);
+                subject
+                    .append(&key, &[message.expect("numbers are JSON")], limits)
+                    .await;
+                let summary = subject.summary(&key).await;
+                assert!(
+                    summary.kept <= limits.messages,
+                    "more messages than are allowed"
+                );
+            }
+        });
+    }
+    while let Some(joined) = tasks.join_next().await {
+        joined.expect("each of them appends what it has to say");
+    }
+    let summary = reader.summary(&session.key).await;
+    assert_eq!(summary.total, (TASKS * EACH) as u64, "an append is lost");
+    let kept = reader.recent(&session.key, usize::MAX).await;
+    assert_eq!(kept.len(), limits.messages);
+    let mut last = [None; TASKS];
+    for message in &kept {
+        let (task, number) = message
+            .content_as::<(usize, usize)>()
+            .expect("a message is as it was appended");
+        let in_order = last[task].is_none_or(|last: usize| number == last + 1);
+        assert!(in_order, "a writer's messages changed places");
+        last[task] = Some(number);
+    }
+    let whole = last.iter().flatten().all(|&last| last == EACH - 1);
+    assert!(whole, "a message is missing though older ones are kept");
+}
+
+/// How many messages each of a crowd appends.
+const EACH: usize = 5;

@@ -1,19 +1,25 @@
 //! Sessions in this process's memory.
 
+mod history;
+mod index;
+mod slot;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 
+use self::slot::Slot;
+use super::bars::Bars;
 use super::tombstones::Tombstones;
 use super::{
-    Capabilities, EXPIRED_GRACE, Recognition, Revision, SessionStore, StoreError, StoreErrorKind,
-    Stored, WatchCell, WatchStatus,
+    Capabilities, EXPIRED_GRACE, HistoryStore, Recognition, Revision, SessionIndex, SessionStore,
+    StoreError, StoreErrorKind, Stored, WatchCell,
 };
 use crate::config;
 use crate::session::{NewSession, SessionId, SessionKey, SessionRecord, Timestamp};
-use crate::sharded::{Keyed, Sharded};
+use crate::sharded::Sharded;
 
 /// Keeps sessions in this process's memory: they end with it.
 ///
@@ -22,7 +28,7 @@ use crate::sharded::{Keyed, Sharded};
 ///
 /// # Limits
 ///
-/// All records together take at most 1 GiB ([`MemoryStore::with_max_bytes`]); a session that does not fit is refused
+/// All records, with their histories, together take at most 1 GiB ([`MemoryStore::with_max_bytes`]); a session that does not fit is refused
 /// as [`StoreErrorKind::Unavailable`]. Of the ids that were deleted the last 100 000 are remembered, so that they
 /// cannot be created again; ids made by [`SessionId::random`] never repeat in any case.
 ///
@@ -42,18 +48,10 @@ pub struct MemoryStore {
 struct Shared {
     slots: Sharded<Box<Slot>>,
     tombstones: Tombstones,
+    bars: Bars,
     bytes: AtomicUsize,
     /// The part at which the next clean-up goes on.
     cursor: AtomicUsize,
-}
-
-struct Slot {
-    key: SessionKey,
-    record: Arc<SessionRecord>,
-    /// Holds the revision: the slot and those who watch it cannot disagree.
-    cell: WatchCell,
-    last_activity: Timestamp,
-    idle_deadline: Timestamp,
 }
 
 impl MemoryStore {
@@ -62,6 +60,7 @@ impl MemoryStore {
         let shared = Shared {
             slots: Sharded::new(),
             tombstones: Tombstones::default(),
+            bars: Bars::default(),
             bytes: AtomicUsize::new(0),
             cursor: AtomicUsize::new(0),
         };
@@ -71,7 +70,7 @@ impl MemoryStore {
         }
     }
 
-    /// Limits all records together to `bytes`. Default: 1 GiB.
+    /// Limits all records, with their histories, together to `bytes`. Default: 1 GiB.
     #[must_use]
     pub fn with_max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
@@ -101,6 +100,13 @@ impl MemoryStore {
                 "the memory store is full",
             )),
         }
+    }
+
+    /// Ends the slot's session for good.
+    fn bury(&self, slot: &Slot) {
+        let tombstones = &self.shared.tombstones;
+        tombstones.add(slot.key, slot.record.absolute_end());
+        self.forget(slot);
     }
 
     /// Gives the slot's bytes back and tells those who watch it.
@@ -151,6 +157,14 @@ impl SessionStore for MemoryStore {
         }
     }
 
+    fn history(&self) -> Option<&dyn HistoryStore> {
+        Some(self)
+    }
+
+    fn index(&self) -> Option<&dyn SessionIndex> {
+        Some(self)
+    }
+
     fn recognize(&self, _: &str, _: &SessionId, _: Timestamp) -> Recognition {
         Recognition::Possible
     }
@@ -164,13 +178,24 @@ impl SessionStore for MemoryStore {
             cell,
             last_activity: stored.last_activity,
             idle_deadline: stored.idle_deadline,
+            history: None,
         });
         let size = slot.size();
         self.resize(0, size)?;
-        let unused = || !self.shared.tombstones.contains(&stored.key);
-        if self.shared.slots.insert_if(slot, unused).is_err() {
-            self.shared.bytes.fetch_sub(size, Ordering::Relaxed);
-            return Err(StoreErrorKind::AlreadyExists.into());
+        let Shared {
+            slots,
+            tombstones,
+            bars,
+            bytes,
+            ..
+        } = &*self.shared;
+        let is_new = || !tombstones.contains(&stored.key) && !bars.concern(&stored.record);
+        if slots.insert_if(slot, is_new).is_err() {
+            bytes.fetch_sub(size, Ordering::Relaxed);
+            let is_barred = bars.concern(&stored.record);
+            let kind =
+                [StoreErrorKind::AlreadyExists, StoreErrorKind::Gone][usize::from(is_barred)];
+            return Err(kind.into());
         }
         Ok(stored)
     }
@@ -235,11 +260,9 @@ impl SessionStore for MemoryStore {
     }
 
     async fn delete(&self, key: &SessionKey, now: Timestamp) -> Result<bool, StoreError> {
-        let tombstones = &self.shared.tombstones;
         let removed = self.shared.slots.remove_if(key, |slot| {
             // Under the same lock, so that no `create` comes between.
-            tombstones.add(slot.key, slot.record.absolute_end());
-            self.forget(slot);
+            self.bury(slot);
             true
         });
         Ok(removed.is_some_and(|slot| !slot.is_expired(now)))
@@ -251,6 +274,7 @@ impl SessionStore for MemoryStore {
         limit: usize,
     ) -> Result<Vec<SessionKey>, StoreError> {
         self.shared.tombstones.clean(now);
+        self.shared.bars.clean(now);
         let mut removed = Vec::new();
         for _ in 0..Sharded::<Box<Slot>>::SHARDS {
             let index = self.shared.cursor.load(Ordering::Relaxed) % Sharded::<Box<Slot>>::SHARDS;
@@ -264,33 +288,6 @@ impl SessionStore for MemoryStore {
             }
         }
         Ok(removed)
-    }
-}
-
-impl Slot {
-    fn revision(&self) -> Revision {
-        match self.cell.status() {
-            WatchStatus::Current(revision) => revision,
-            // Never seen: the cell is set gone as the slot leaves the table, and a memory store never says ask.
-            WatchStatus::Gone | WatchStatus::Ask => Revision::FIRST,
-        }
-    }
-
-    fn is_expired(&self, now: Timestamp) -> bool {
-        // The idle deadline is never past the absolute end.
-        now >= self.idle_deadline
-    }
-
-    fn size(&self) -> usize {
-        size_of::<Self>() + self.record.size()
-    }
-}
-
-impl Keyed for Box<Slot> {
-    type Key = SessionKey;
-
-    fn key(&self) -> &SessionKey {
-        &self.key
     }
 }
 
