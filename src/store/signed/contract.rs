@@ -13,8 +13,8 @@ use crate::session::{
     NewSession, OwnerTag, Principal, SessionId, SessionKey, SessionRecord, Timestamp,
 };
 use crate::store::{
-    Capabilities, NO_RECORDS, Recognition, Revision, SessionStore, StoreError, StoreErrorKind,
-    Stored,
+    Capabilities, HistoryStore, NO_RECORDS, Recognition, Revision, SessionIndex, SessionStore,
+    StoreError, StoreErrorKind, Stored,
 };
 
 #[async_trait]
@@ -55,6 +55,15 @@ impl SessionStore for SignedStore {
         terms.map_or(Recognition::Unknown, |terms| {
             Recognition::Owned(terms.owner)
         })
+    }
+
+    fn history(&self) -> Option<&dyn HistoryStore> {
+        self.backing.as_ref().and_then(|backing| backing.history())
+    }
+
+    /// None: whose session it is stands there under the key of its id, so that nobody can be looked for.
+    fn index(&self) -> Option<&dyn SessionIndex> {
+        None
     }
 
     async fn create(&self, _: &SessionId, new: NewSession) -> Result<Stored, StoreError> {
