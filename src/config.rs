@@ -173,6 +173,8 @@ pub(crate) struct Config {
     pub(crate) max_half_open: Option<usize>,
     pub(crate) when_full: WhenFull,
     pub(crate) max_values_bytes: usize,
+    /// `None`: histories are off.
+    pub(crate) history: Option<HistoryLimits>,
     pub(crate) max_initialize_body: usize,
     pub(crate) max_initialize_params: usize,
     pub(crate) max_initialize_answer: usize,
@@ -232,6 +234,7 @@ impl Default for Config {
             max_half_open: None,
             when_full: WhenFull::default(),
             max_values_bytes: MAX_VALUES_BYTES,
+            history: None,
             max_initialize_body: MAX_INITIALIZE_BODY,
             max_initialize_params: MAX_INITIALIZE_PARAMS,
             max_initialize_answer: MAX_INITIALIZE_ANSWER,

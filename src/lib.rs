@@ -144,7 +144,10 @@ pub mod axum;
 
 pub use clock::{Clock, SystemClock};
 pub use config::{Restore, WhenFull};
-pub use manager::{Scope, SessionContext, SessionError};
+pub use manager::{
+    Scope, SessionContext, SessionError, SessionFilter, SessionHistory, SessionInfo,
+    SessionListPage, Sessions,
+};
 pub use middleware::{
     MissingId, Modern, PrincipalExtractor, RequestBody, ResponseBody, ResponseFuture, Session,
     SessionLayer, SessionRestored, StaleNotification, UnknownId,

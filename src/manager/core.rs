@@ -3,9 +3,12 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use super::recording::Redaction;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::session::{NewSession, SessionId, SessionKey, SessionRecord, Timestamp};
+use crate::session::{
+    HistorySummary, Message, NewSession, SessionId, SessionKey, SessionRecord, Timestamp,
+};
 use crate::store::{Capabilities, Revision, SessionStore, StoreError, StoreErrorKind, Stored};
 
 /// Store, clock and options of a layer. Options are set before the first request; a clone whose options are changed
@@ -15,6 +18,8 @@ pub(crate) struct Core {
     pub(crate) store: Arc<dyn SessionStore>,
     pub(crate) capabilities: Capabilities,
     pub(crate) clock: Arc<dyn Clock>,
+    /// What is done to messages before they are stored.
+    pub(super) redaction: Option<Redaction>,
     pub(crate) config: Config,
 }
 
@@ -95,8 +100,38 @@ impl Core {
         self.limited(self.store.delete_expired(now, limit)).await
     }
 
+    /// Adds `messages` to a history now.
+    pub(super) async fn append(
+        &self,
+        key: &SessionKey,
+        messages: Vec<Message>,
+    ) -> Result<(), StoreError> {
+        let (history, limits) = self.history()?;
+        self.limited(history.append(key, self.now(), messages, limits))
+            .await
+    }
+
+    pub(super) async fn recent(
+        &self,
+        key: &SessionKey,
+        count: usize,
+    ) -> Result<Vec<Message>, StoreError> {
+        let (history, _) = self.history()?;
+        self.limited(history.recent(key, self.now(), count)).await
+    }
+
+    pub(super) async fn summary(&self, key: &SessionKey) -> Result<HistorySummary, StoreError> {
+        let (history, _) = self.history()?;
+        self.limited(history.summary(key, self.now())).await
+    }
+
+    pub(super) async fn clear(&self, key: &SessionKey) -> Result<(), StoreError> {
+        let (history, _) = self.history()?;
+        self.limited(history.clear(key, self.now())).await
+    }
+
     /// A call that takes too long may still happen: it is not tried again.
-    async fn limited<T>(
+    pub(super) async fn limited<T>(
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::inner_session::InnerSession;
 use super::live::{LiveSession, flag};
-use crate::session::{OwnerTag, Principal, Timestamp};
+use crate::session::{Message, OwnerTag, Principal, Timestamp};
 
 /// The parts of a live session that not every session has.
 #[derive(Default)]
@@ -21,6 +21,8 @@ pub(super) struct Extras {
     pub(super) replayed: Option<Timestamp>,
     /// The queue of writes: one permit, handed out in order. Gone when nobody writes.
     writes: Option<Arc<Semaphore>>,
+    /// Messages that wait for the one who writes them into the history. `None` if nobody does.
+    pub(super) outbox: Option<Vec<Message>>,
 }
 
 /// What tells the work and the streams of a session that it is over.
@@ -39,6 +41,7 @@ impl Extras {
             && self.lost.is_none()
             && self.replayed.is_none()
             && self.writes.is_none()
+            && self.outbox.is_none()
     }
 }
 

@@ -12,7 +12,7 @@ use super::core::Core;
 use super::extras::Extras;
 use super::{SessionManager, Shared};
 use crate::config;
-use crate::session::{SessionId, SessionKey, SessionRecord, SessionState, Timestamp};
+use crate::session::{SessionId, SessionKey, SessionRecord, Timestamp};
 use crate::sharded::Keyed;
 use crate::store::{Revision, Stored, Watch, WatchStatus};
 
@@ -195,25 +195,6 @@ impl LiveSession {
         self.uses.close_if_unused(streams_hold, detach)
     }
 
-    /// The state as [`SessionState`] derives it from the last activity.
-    pub(crate) fn state(&self, now: Timestamp) -> SessionState {
-        if self.has_ended() || self.is_gone() {
-            SessionState::Closed
-        } else if self.has(flag::SUSPENDED) {
-            SessionState::Suspended
-        } else if self.is_busy(now) || now.since(self.last_seen()) < config::IDLE_AFTER {
-            SessionState::Active
-        } else {
-            SessionState::Idle
-        }
-    }
-
-    /// Whether a request runs, or a stream is open whose last byte was taken less than an hour ago.
-    pub(crate) fn is_busy(&self, now: Timestamp) -> bool {
-        self.uses.requests() > 0
-            || (self.uses.streams() > 0 && now.since(self.last_seen()) < config::STREAM_HOLD)
-    }
-
     /// Whether it was used after the last use that the store knows of.
     pub(super) fn is_untold(&self) -> bool {
         self.last_seen() > self.told_use()
@@ -252,11 +233,6 @@ impl LiveSession {
     /// Notes that the store was told at `at` of a use at `last_use`.
     pub(super) fn set_told(&self, last_use: Timestamp, at: Timestamp) {
         self.told.set(last_use, at);
-    }
-
-    /// Whether it was not used for `quiet` milliseconds.
-    pub(super) fn is_quiet(&self, now: Timestamp, quiet: u64) -> bool {
-        now.as_millis().saturating_sub(self.last_seen().as_millis()) >= quiet
     }
 
     /// Sets `flags`; says whether one of them was not set before.

@@ -14,7 +14,10 @@ mod inner_session;
 mod keeper;
 mod live;
 mod pending;
+mod recording;
 mod restoring;
+mod sessions;
+mod standing;
 mod waking;
 mod writing;
 
@@ -28,7 +31,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-pub use context::{Scope, SessionContext};
+pub use context::{Scope, SessionContext, SessionHistory};
+pub use sessions::{SessionFilter, SessionInfo, SessionListPage, Sessions};
 pub use writing::SessionError;
 
 pub(crate) use admission::Reservation;
@@ -37,6 +41,7 @@ pub(crate) use busy::{Busy, Use};
 pub(crate) use inner_session::{InnerSession, Lost};
 pub(crate) use live::{LiveSession, flag};
 pub(crate) use pending::Pending;
+pub(crate) use recording::Redaction;
 pub(crate) use restoring::{NotRestored, Replayed, RestoreOutcome};
 
 use self::admission::Admission;
@@ -90,6 +95,7 @@ impl SessionManager {
             store,
             capabilities,
             clock: Arc::new(SystemClock),
+            redaction: None,
             config: Config::default(),
         };
         let shared = Shared {
@@ -118,6 +124,10 @@ impl SessionManager {
 
     pub(crate) fn set_clock(&mut self, clock: Arc<dyn Clock>) {
         Arc::make_mut(&mut self.core).clock = clock;
+    }
+
+    pub(crate) fn set_redaction(&mut self, redaction: Redaction) {
+        Arc::make_mut(&mut self.core).redaction = Some(redaction);
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {

@@ -8,7 +8,7 @@ use super::EndReason;
 use super::live::{LiveSession, flag, flags_of};
 use crate::clock;
 use crate::config;
-use crate::session::{InvalidTransition, SessionRecord, Values, ValuesError};
+use crate::session::{InvalidTransition, SessionRecord, SessionState, Values, ValuesError};
 use crate::store::{Revision, StoreError, StoreErrorKind};
 
 /// Why a session could not be read or changed.
@@ -105,6 +105,12 @@ impl LiveSession {
         .await
     }
 
+    /// Suspends or resumes the session.
+    pub(super) async fn set_suspended(self: &Arc<Self>, suspend: bool) -> Result<(), SessionError> {
+        self.write(|record| Ok((Some(moved(record, suspend)?), ())))
+            .await
+    }
+
     /// Notes that the client has finished the handshake.
     pub(super) async fn write_initialized(self: &Arc<Self>) -> Result<(), StoreError> {
         let written = self.write(|record| {
@@ -172,13 +178,33 @@ impl LiveSession {
     }
 
     /// A session that turns out to be gone ends here at once.
-    fn note_if_gone(self: &Arc<Self>, error: StoreError) -> SessionError {
+    pub(super) fn note_if_gone(self: &Arc<Self>, error: StoreError) -> SessionError {
         if error.kind() == StoreErrorKind::Gone
             && let Some(manager) = self.manager()
         {
             manager.end_here(self, EndReason::Expired);
         }
         error.into()
+    }
+}
+
+/// The record of a session that is suspended or resumed. An idle one is in one step what an active one becomes.
+///
+/// # Errors
+///
+/// [`InvalidTransition`] if it stands there already.
+pub(super) fn moved(
+    record: &SessionRecord,
+    suspend: bool,
+) -> Result<SessionRecord, InvalidTransition> {
+    let state = |suspended| match suspended {
+        true => SessionState::Suspended,
+        false => SessionState::Active,
+    };
+    let (from, to) = (state(record.suspended()), state(suspend));
+    match from.may_become(to) {
+        true => Ok(record.clone().with_suspended(suspend)),
+        false => Err(InvalidTransition { from, to }),
     }
 }
 

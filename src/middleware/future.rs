@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::body::ResponseBody;
+use super::body::{Exchange, RequestBody, ResponseBody};
 use super::endpoint::Endpoint;
 use super::inner::{self, Address, Closer};
 use super::paths::Again;
@@ -57,8 +57,17 @@ pub(super) struct Passing {
 pub(super) struct Known {
     pub(super) busy: Busy,
     pub(super) endpoint: Arc<Endpoint>,
-    /// The inner id that the request went in with. Boxed, as in [`Passing`].
-    pub(super) inner_id: Option<Box<HeaderValue>>,
+    /// Boxed: most requests have none of it, and all are moved several times on their way.
+    beside: Option<Box<Beside>>,
+}
+
+/// What not every request of a session has.
+#[derive(Debug, Default)]
+struct Beside {
+    /// The inner id that the request went in with.
+    inner_id: Option<HeaderValue>,
+    /// What is taken down of it.
+    exchange: Option<Arc<Exchange>>,
 }
 
 impl<F, R, E> ResponseFuture<F, R, E> {
@@ -180,18 +189,6 @@ impl Passing {
     }
 }
 
-/// The answer with its body, which holds the session busy.
-#[inline]
-fn held<R>(response: Response<R>, busy: Busy) -> Answer<R>
-where
-    R: Body<Data = Bytes>,
-{
-    let mut answer = response.map(ResponseBody::passed);
-    let is_stream = answer.body().is_stream(answer.headers());
-    answer.body_mut().hold(busy, is_stream);
-    answer
-}
-
 /// What became of a request of a session.
 pub(super) enum Answered<R> {
     Given(Answer<R>),
@@ -200,6 +197,43 @@ pub(super) enum Answered<R> {
 }
 
 impl Known {
+    #[inline]
+    pub(super) fn new(busy: Busy, endpoint: Arc<Endpoint>, inner_id: Option<HeaderValue>) -> Self {
+        let mut known = Self {
+            busy,
+            endpoint,
+            beside: None,
+        };
+        if inner_id.is_some() {
+            known.set_inner_id(inner_id);
+        }
+        known
+    }
+
+    /// The inner id that the request went in with.
+    pub(super) fn inner_id(&self) -> Option<&HeaderValue> {
+        self.beside.as_ref()?.inner_id.as_ref()
+    }
+
+    /// Notes the inner id that the request goes in with again.
+    pub(super) fn set_inner_id(&mut self, inner_id: Option<HeaderValue>) {
+        self.beside.get_or_insert_default().inner_id = inner_id;
+    }
+
+    /// The request, of which is taken down what is said if histories are on; so will its answer be.
+    #[inline]
+    pub(super) fn tapped<B>(
+        &mut self,
+        request: Request<RequestBody<B>>,
+    ) -> Request<RequestBody<B>> {
+        let Some(exchange) = Exchange::of(self.busy.session()) else {
+            return request;
+        };
+        let tap = exchange.request(request.headers());
+        self.beside.get_or_insert_default().exchange = Some(exchange);
+        request.map(|body| body.tapped(tap))
+    }
+
     /// The answer to a request of a session.
     #[inline]
     pub(super) fn answer<R>(self, mut response: Response<R>) -> Answered<R>
@@ -207,10 +241,10 @@ impl Known {
         R: Body<Data = Bytes>,
     {
         self.close_stray(&mut response);
-        if self.inner_id.is_some() && response.status() == StatusCode::NOT_FOUND {
+        if self.inner_id().is_some() && response.status() == StatusCode::NOT_FOUND {
             return Answered::Lost(self);
         }
-        Answered::Given(held(response, self.busy))
+        Answered::Given(self.held(response))
     }
 
     /// The same where 404 says nothing of sessions.
@@ -219,7 +253,23 @@ impl Known {
         R: Body<Data = Bytes>,
     {
         self.close_stray(&mut response);
-        held(response, self.busy)
+        self.held(response)
+    }
+
+    /// The answer with its body, which holds the session busy.
+    #[inline]
+    fn held<R>(self, response: Response<R>) -> Answer<R>
+    where
+        R: Body<Data = Bytes>,
+    {
+        let mut answer = response.map(ResponseBody::passed);
+        if let Some(exchange) = self.beside.and_then(|beside| beside.exchange) {
+            let tap = exchange.answer(answer.headers());
+            answer.body_mut().set_tap(tap);
+        }
+        let is_stream = answer.body().is_stream(answer.headers());
+        answer.body_mut().hold(self.busy, is_stream);
+        answer
     }
 
     /// The inner session is lost, and none is ever begun again: the session is over.
@@ -237,7 +287,7 @@ impl Known {
     /// Ends a session of the inner service inside one of ours: nobody could ever reach it.
     fn close_stray<R>(&self, response: &mut Response<R>) {
         let stray = inner::take_id(response.headers_mut());
-        if let Some(id) = stray.filter(|id| self.inner_id.as_deref() != Some(id))
+        if let Some(id) = stray.filter(|id| self.inner_id() != Some(id))
             && let Some(closer) = self.endpoint.closer.get()
         {
             closer.close(id, self.endpoint.address_of(self.busy.session()));

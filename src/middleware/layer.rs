@@ -8,7 +8,7 @@ use tower_layer::Layer;
 use super::endpoint::Endpoint;
 use super::options::Options;
 use super::service::Session;
-use crate::manager::SessionManager;
+use crate::manager::{SessionManager, Sessions};
 use crate::store::SessionStore;
 
 /// Gives the service inside it MCP sessions.
@@ -30,6 +30,7 @@ use crate::store::SessionStore;
 /// | half-open sessions without a principal | a quarter of the cap | [`with_max_half_open`](Self::with_max_half_open) |
 /// | at the cap | the oldest half-open session goes, else one that was idle for 300 s | [`with_when_full`](Self::with_when_full) |
 /// | values of one session | 64 KiB | [`with_max_values_bytes`](Self::with_max_values_bytes) |
+/// | history of one session | off; 100 messages and 64 KiB if it is on | [`with_history`](Self::with_history) |
 /// | body of an initialize | 64 KiB | [`with_max_initialize_body`](Self::with_max_initialize_body) |
 /// | its params, as stored | 16 KiB | [`with_max_initialize_params`](Self::with_max_initialize_params) |
 /// | its answer | 1 MiB | [`with_max_initialize_answer`](Self::with_max_initialize_answer) |
@@ -91,6 +92,12 @@ impl SessionLayer {
     /// How many sessions this instance holds, those that are about to begin included.
     pub fn live_sessions(&self) -> usize {
         self.manager.len()
+    }
+
+    /// The sessions of this layer, for operators.
+    #[must_use]
+    pub fn sessions(&self) -> Sessions {
+        Sessions::new(self.manager.clone())
     }
 
     /// Refuses new sessions with 503 from now on; after `grace`, ends the streams of this instance.

@@ -7,6 +7,7 @@ mod collect;
 mod endpoint;
 mod future;
 mod guard;
+mod history_options;
 mod inner;
 mod layer;
 mod options;

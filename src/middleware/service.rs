@@ -145,16 +145,12 @@ impl<S> Session<S> {
         let inner_id = swap_id(request.headers_mut(), busy.session());
         let context = SessionContext::live(Arc::clone(busy.session()));
         request.extensions_mut().insert(context);
-        let known = Known {
-            busy,
-            endpoint: Arc::clone(&self.endpoint),
-            inner_id,
-        };
-        if known.inner_id.is_none() || !self.endpoint.replays() {
-            let request = request.map(RequestBody::unread);
+        let mut known = Known::new(busy, Arc::clone(&self.endpoint), inner_id);
+        let request = known.tapped(request.map(RequestBody::unread));
+        if known.inner_id().is_none() || !self.endpoint.replays() {
             return ResponseFuture::known(self.inner.call(request), known, None);
         }
-        let (request, kept) = Kept::of(request.map(RequestBody::unread));
+        let (request, kept) = Kept::of(request);
         let again = kept.later(Arc::clone(&self.spare), self.closer().clone());
         ResponseFuture::known(self.inner.call(request), known, Some(again))
     }

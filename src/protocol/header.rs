@@ -216,6 +216,11 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     content_type(headers).is_some_and(|kind| kind.eq_ignore_ascii_case(EVENT_STREAM))
 }
 
+/// Whether the content type is missing or one of JSON.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    content_type(headers).is_none_or(names_json)
+}
+
 /// Whether the content type is one of gRPC or gRPC-Web.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     headers

@@ -88,7 +88,7 @@ pub(crate) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    fn parse(object: &'a str) -> Result<Self, PeekError> {
+    pub(super) fn parse(object: &'a str) -> Result<Self, PeekError> {
         let members = Members::read(object, MEMBERS).map_err(|_| PeekError::NotJson)?;
         let [jsonrpc, method, id, params, result, error] = members.values;
         let has_jsonrpc = jsonrpc.is_some();

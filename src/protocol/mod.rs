@@ -17,6 +17,7 @@ pub(crate) mod initialize;
 mod facts;
 
 pub(crate) mod request;
+pub(crate) mod spoken;
 pub(crate) mod sse;
 
 pub use version::{InvalidProtocolVersion, ProtocolVersion};

@@ -4,9 +4,13 @@
 ///
 /// Comments, other fields and events without data are skipped, as the HTML standard asks; an
 /// event that its stream cuts short is none. It keeps the event it is in the middle of, whatever
-/// its length: whoever pushes bounds how much.
-#[derive(Debug, Default)]
+/// its length unless it is bounded: else whoever pushes bounds how much.
+#[derive(Debug)]
 pub(crate) struct EventReader {
+    /// How much of an event is kept.
+    limit: usize,
+    /// Whether the event is longer than that.
+    too_long: bool,
     /// The start of the line that is not complete yet.
     line: Vec<u8>,
     /// The data lines of the event that is not complete yet, each with its line feed.
@@ -18,6 +22,14 @@ pub(crate) struct EventReader {
 }
 
 impl EventReader {
+    /// A reader that keeps at most `limit` bytes of an event. The data of a longer one is empty, as that of no other is.
+    pub(crate) fn bounded(limit: usize) -> Self {
+        Self {
+            limit,
+            ..Self::default()
+        }
+    }
+
     /// Takes the next bytes and returns the data of each event that they complete.
     ///
     /// How the stream is cut into chunks makes no difference.
@@ -28,7 +40,7 @@ impl EventReader {
             self.after_return = false;
         }
         while let Some(end) = memchr::memchr2(b'\r', b'\n', chunk) {
-            self.line.extend_from_slice(&chunk[..end]);
+            self.add(&chunk[..end]);
             events.extend(self.end_line());
             let (ending, rest) = chunk[end..].split_at(1);
             chunk = rest;
@@ -37,8 +49,21 @@ impl EventReader {
                 chunk = chunk.strip_prefix(b"\n").unwrap_or(chunk);
             }
         }
-        self.line.extend_from_slice(chunk);
+        self.add(chunk);
         events
+    }
+
+    /// Goes on with the line.
+    fn add(&mut self, bytes: &[u8]) {
+        if self.line.len() + self.data.len() + bytes.len() <= self.limit {
+            self.line.extend_from_slice(bytes);
+            return;
+        }
+        self.too_long = true;
+        self.data.clear();
+        // A comment, so that the line is not empty and nothing else.
+        self.line.clear();
+        self.line.push(b':');
     }
 
     /// Interprets the complete line. An empty one ends the event.
@@ -51,7 +76,12 @@ impl EventReader {
         let event = if line.is_empty() {
             // The last line feed only separates: an event of one empty data line has no data.
             self.data.pop();
-            Some(std::mem::take(&mut self.data)).filter(|data| !data.is_empty())
+            let too_long = std::mem::take(&mut self.too_long);
+            let data = std::mem::take(&mut self.data);
+            match too_long {
+                true => Some(Vec::new()),
+                false => Some(data).filter(|data| !data.is_empty()),
+            }
         } else {
             if let Some(value) = data_of(line) {
                 self.data.extend_from_slice(value);
@@ -61,6 +91,19 @@ impl EventReader {
         };
         self.line.clear();
         event
+    }
+}
+
+impl Default for EventReader {
+    fn default() -> Self {
+        Self {
+            limit: usize::MAX,
+            too_long: false,
+            line: Vec::new(),
+            data: Vec::new(),
+            after_return: false,
+            started: false,
+        }
     }
 }
 
@@ -114,6 +157,17 @@ mod tests {
     fn priming_event_of_rmcp_is_skipped() {
         let stream = "data: \nid: 0\nretry: 3000\n\nid: 1\ndata: {\"jsonrpc\":\"2.0\"}\n\n";
         assert_eq!(read(stream), ["{\"jsonrpc\":\"2.0\"}"]);
+    }
+
+    #[test]
+    fn a_bounded_reader_says_that_an_event_is_too_long_and_goes_on() {
+        let stream = "data: 12345\n\ndata: 1234567890\ndata: 1\n\ndata: a\ndata: b\n\n";
+        for cut in 1..stream.len() {
+            let mut reader = EventReader::bounded(14);
+            let chunks = stream.as_bytes().chunks(cut);
+            let events: Vec<_> = chunks.flat_map(|chunk| reader.push(chunk)).collect();
+            assert_eq!(texts(events), ["12345", "", "a\nb"], "pieces of {cut}");
+        }
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! The handle that handlers use.
 
+mod history;
 mod values;
 
 use std::fmt;
@@ -9,14 +10,15 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+pub use history::SessionHistory;
+
 use super::EndReason;
 use super::live::{LiveSession, flag};
 use super::pending::Pending;
 use super::writing::SessionError;
 use crate::protocol::ProtocolVersion;
 use crate::session::{
-    ClientInfo, Fingerprint, Handshake, InvalidTransition, Principal, SessionId, SessionState,
-    Timestamp,
+    ClientInfo, Fingerprint, Handshake, Principal, SessionId, SessionState, Timestamp,
 };
 use crate::store::StoreErrorKind;
 
@@ -135,12 +137,7 @@ impl SessionContext {
 
     /// When the session ends if it is not used again; [`Timestamp::NEVER`] if it does not.
     pub fn expires_at(&self) -> Option<Timestamp> {
-        let session = self.session()?;
-        let used = session.last_seen().max(session.told_use());
-        let idle = session
-            .core()
-            .idle_deadline(used, session.has(flag::HALF_OPEN));
-        Some(idle.min(session.record().absolute_end()))
+        self.session().map(|session| session.ends_at())
     }
 
     /// Where the session stands. Before it begins it is active.
@@ -253,24 +250,7 @@ impl SessionContext {
 
     async fn set_suspended(&self, suspend: bool) -> Result<(), SessionError> {
         let session = self.session().ok_or(StoreErrorKind::Unsupported)?;
-        let to = if suspend {
-            SessionState::Suspended
-        } else {
-            SessionState::Active
-        };
-        session
-            .write(|record| {
-                let from = if record.suspended() {
-                    SessionState::Suspended
-                } else {
-                    SessionState::Active
-                };
-                if !from.may_become(to) {
-                    return Err(InvalidTransition { from, to }.into());
-                }
-                Ok((Some(record.clone().with_suspended(suspend)), ()))
-            })
-            .await
+        session.set_suspended(suspend).await
     }
 
     /// The session, if there is one by now.

@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::kept::Again;
-use super::{KeptBody, Rest};
+use super::{KeptBody, Rest, Tap};
 
 pin_project! {
     /// The body of a request as the inner service gets it: that of the client, byte for byte.
@@ -19,16 +19,20 @@ pin_project! {
     /// What the layer had to read of it comes first, then the rest as it arrives.
     pub struct RequestBody<B> {
         // Boxed: most bodies are untouched, and a request is moved several times on its way.
-        ahead: Option<Box<Ahead>>,
+        extra: Option<Box<Extra>>,
         #[pin]
         rest: Rest<B>,
     }
 }
 
-/// What was read of a body.
-struct Ahead {
+/// What not every body has.
+#[derive(Default)]
+struct Extra {
+    /// What was read of it.
     data: Bytes,
     trailers: Option<Box<HeaderMap>>,
+    /// Takes down what is said in it.
+    tap: Option<Tap>,
 }
 
 impl<B> RequestBody<B> {
@@ -36,7 +40,7 @@ impl<B> RequestBody<B> {
     #[inline]
     pub(crate) fn unread(body: B) -> Self {
         Self {
-            ahead: None,
+            extra: None,
             rest: Rest::Untouched { body },
         }
     }
@@ -44,7 +48,7 @@ impl<B> RequestBody<B> {
     /// A body of which `read` was read.
     pub(crate) fn begun(read: Bytes, rest: Pin<Box<B>>) -> Self {
         Self {
-            ahead: Ahead::of(read, None),
+            extra: Extra::of(read, None),
             rest: Rest::Begun { body: rest },
         }
     }
@@ -52,16 +56,24 @@ impl<B> RequestBody<B> {
     /// A body that was read to its end.
     pub(crate) fn whole(read: Bytes, trailers: Option<Box<HeaderMap>>) -> Self {
         Self {
-            ahead: Ahead::of(read, trailers),
+            extra: Extra::of(read, trailers),
             rest: Rest::Over,
         }
     }
 
+    /// The same body, of which `tap` takes down what is said.
+    pub(crate) fn tapped(mut self, tap: Option<Tap>) -> Self {
+        if tap.is_some() {
+            self.extra.get_or_insert_default().tap = tap;
+        }
+        self
+    }
+
     /// The same body, and a second hold on it that can send it again.
-    pub(crate) fn keep(self) -> (Self, KeptBody<B>) {
-        let ahead = self.ahead.map(|ahead| *ahead);
-        let (read, trailers) =
-            ahead.map_or_else(Default::default, |ahead| (ahead.data, ahead.trailers));
+    pub(crate) fn keep(mut self) -> (Self, KeptBody<B>) {
+        let (read, trailers) = self.extra.as_ref().map_or_else(Default::default, |extra| {
+            (extra.data.clone(), extra.trailers.clone())
+        });
         let rest = match self.rest {
             Rest::Untouched { body } => Some(Box::pin(body)),
             Rest::Begun { body } => Some(body),
@@ -69,14 +81,13 @@ impl<B> RequestBody<B> {
             Rest::Kept { body } => body.take().and_then(|whole| whole.rest),
             Rest::Over => None,
         };
-        let ahead = Ahead::of(read.clone(), trailers.clone());
         let kept = KeptBody::new(Again {
             read,
             trailers,
             rest,
         });
-        let rest = Rest::Kept { body: kept.clone() };
-        (Self { ahead, rest }, kept)
+        self.rest = Rest::Kept { body: kept.clone() };
+        (self, kept)
     }
 
     /// The body of `kept` from its beginning, if it is whole.
@@ -93,13 +104,22 @@ impl<B> RequestBody<B> {
     }
 }
 
-impl Ahead {
+impl Extra {
     fn of(data: Bytes, trailers: Option<Box<HeaderMap>>) -> Option<Box<Self>> {
-        let is_empty = data.is_empty() && trailers.is_none();
-        (!is_empty).then(|| Box::new(Self { data, trailers }))
+        let extra = Self {
+            data,
+            trailers,
+            tap: None,
+        };
+        (!extra.is_read()).then(|| Box::new(extra))
     }
 
-    /// What comes next of it.
+    /// Whether nothing is left of what was read ahead.
+    fn is_read(&self) -> bool {
+        self.data.is_empty() && self.trailers.is_none()
+    }
+
+    /// What comes next of what was read ahead.
     fn next(&mut self) -> Option<Frame<Bytes>> {
         if !self.data.is_empty() {
             return Some(Frame::data(mem::take(&mut self.data)));
@@ -118,23 +138,28 @@ impl<B: Body<Data = Bytes>> Body for RequestBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.project();
-        if let Some(ahead) = this.ahead {
-            if let Some(frame) = ahead.next() {
-                return Poll::Ready(Some(Ok(frame)));
-            }
-            *this.ahead = None;
+        let mut this = self.project();
+        let Some(extra) = this.extra else {
+            return this.rest.poll_frame(cx);
+        };
+        let polled = match extra.next() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None => this.rest.as_mut().poll_frame(cx),
+        };
+        let is_over = extra.is_read() && this.rest.is_end_stream();
+        Tap::see_polled(&mut extra.tap, &polled, is_over);
+        if extra.is_read() && extra.tap.is_none() {
+            *this.extra = None;
         }
-        this.rest.poll_frame(cx)
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        let ahead_is_over = |ahead: &Ahead| ahead.data.is_empty() && ahead.trailers.is_none();
-        self.ahead.as_deref().is_none_or(ahead_is_over) && self.rest.is_end_stream()
+        self.extra.as_deref().is_none_or(Extra::is_read) && self.rest.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let read = self.ahead.as_ref().map_or(0, |ahead| ahead.data.len());
+        let read = self.extra.as_ref().map_or(0, |extra| extra.data.len());
         self.rest.size_hint_after(read)
     }
 }

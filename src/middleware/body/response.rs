@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::Rest;
+use super::{Rest, Tap};
 use crate::manager::{Busy, Use};
 use crate::protocol::header;
 
@@ -23,12 +23,21 @@ pin_project! {
     /// session ends, or when this instance has been drained.
     pub struct ResponseBody<R> {
         // Boxed: most bodies are untouched, and an answer is moved several times on its way.
-        ahead: Option<Box<VecDeque<Frame<Bytes>>>>,
+        extra: Option<Box<Extra>>,
         #[pin]
         rest: Rest<R>,
         busy: Option<Busy>,
         end: End,
     }
+}
+
+/// What not every body has.
+#[derive(Default)]
+struct Extra {
+    /// What was read of it.
+    ahead: VecDeque<Frame<Bytes>>,
+    /// Takes down what is said in it.
+    tap: Option<Tap>,
 }
 
 /// What ends a body from our side, beside the inner body's own end.
@@ -52,7 +61,7 @@ impl<R> ResponseBody<R> {
     #[inline]
     pub(crate) fn passed(body: R) -> Self {
         Self {
-            ahead: None,
+            extra: None,
             rest: Rest::Untouched { body },
             busy: None,
             end: End::Never,
@@ -63,7 +72,12 @@ impl<R> ResponseBody<R> {
     pub(crate) fn begun(read: VecDeque<Frame<Bytes>>, rest: Option<Pin<Box<R>>>) -> Self {
         let rest = rest.map_or(Rest::Over, |body| Rest::Begun { body });
         Self {
-            ahead: (!read.is_empty()).then(|| Box::new(read)),
+            extra: (!read.is_empty()).then(|| {
+                Box::new(Extra {
+                    ahead: read,
+                    tap: None,
+                })
+            }),
             rest,
             busy: None,
             end: End::Never,
@@ -79,6 +93,13 @@ impl<R: Body<Data = Bytes>> ResponseBody<R> {
             self.end = End::OfSession;
         }
         self.busy = Some(busy);
+    }
+
+    /// From now on `tap` takes down what is said in the body.
+    pub(crate) fn set_tap(&mut self, tap: Option<Tap>) {
+        if tap.is_some() {
+            self.extra.get_or_insert_default().tap = tap;
+        }
     }
 
     /// From now on the body, a stream, ends when `drained` is cancelled.
@@ -131,23 +152,32 @@ impl<R: Body<Data = Bytes>> Body for ResponseBody<R> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
-        let ahead = self.as_mut().project().ahead;
-        if ahead.is_none() {
+        if self.extra.is_none() {
             return self.poll_rest(cx);
         }
-        let frame = ahead.as_mut().and_then(|frames| frames.pop_front());
-        if ahead.as_ref().is_some_and(|frames| frames.is_empty()) {
-            *ahead = None;
+        let next = self.as_mut().project().extra.as_mut();
+        let polled = match next.and_then(|extra| extra.ahead.pop_front()) {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None => self.as_mut().poll_rest(cx),
+        };
+        let is_over = self.is_end_stream();
+        let extra = self.project().extra;
+        if let Some(taken) = extra {
+            Tap::see_polled(&mut taken.tap, &polled, is_over);
+            if taken.ahead.is_empty() && taken.tap.is_none() {
+                *extra = None;
+            }
         }
-        Poll::Ready(frame.map(Ok))
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ahead.is_none() && self.rest.is_end_stream()
+        let is_read = |extra: &Extra| extra.ahead.is_empty();
+        self.extra.as_deref().is_none_or(is_read) && self.rest.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let ahead = self.ahead.iter().flat_map(|frames| frames.iter());
+        let ahead = self.extra.iter().flat_map(|extra| extra.ahead.iter());
         let data = ahead.filter_map(Frame::data_ref);
         self.rest.size_hint_after(data.map(Bytes::len).sum())
     }

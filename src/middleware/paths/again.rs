@@ -90,7 +90,8 @@ impl<B> Kept<B> {
             Ok(body) => body,
             Err(unopened) => return Ok(unopened.answer(None)),
         };
-        known.inner_id = enter(&mut self.parts, &known.busy);
+        let inner_id = enter(&mut self.parts, &known.busy);
+        known.set_inner_id(inner_id);
         let response = call(&mut inner, Request::from_parts(self.parts, body)).await?;
         Ok(match known.answer(response) {
             Answered::Given(answer) => answer,
@@ -107,7 +108,7 @@ impl<B> Kept<B> {
     {
         let now = known.endpoint.manager.core().now();
         let session = known.busy.session();
-        match session.note_lost(known.inner_id.as_deref(), now) {
+        match session.note_lost(known.inner_id(), now) {
             // The next request restores it: this one cannot be sent again.
             Lost::Dormant if !self.body.is_whole() => return Err(reply::unavailable(None)),
             Lost::Dormant => {}

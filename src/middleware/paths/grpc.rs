@@ -96,11 +96,7 @@ where
             _ => GrpcCode::Unavailable,
         })?;
     let inner_id = enter(&mut arrival.parts, &busy);
-    let known = Known {
-        busy,
-        endpoint: arrival.endpoint,
-        inner_id,
-    };
+    let known = Known::new(busy, arrival.endpoint, inner_id);
     let result = call(&mut arrival.inner, Request::from_parts(arrival.parts, body)).await;
     Ok(result.map(|response| known.answer_as_it_is(response)))
 }

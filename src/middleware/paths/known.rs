@@ -51,12 +51,8 @@ where
         Err(unopened) => return Ok(unopened.answer(id)),
     };
     let inner_id = enter(&mut arrival.parts, &busy);
-    let known = Known {
-        busy,
-        endpoint: arrival.endpoint,
-        inner_id,
-    };
-    let request = Request::from_parts(arrival.parts, body);
+    let mut known = Known::new(busy, arrival.endpoint, inner_id);
+    let request = known.tapped(Request::from_parts(arrival.parts, body));
     go_in(arrival.inner, arrival.closer, request, known).await
 }
 
@@ -102,7 +98,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     R: Body<Data = Bytes> + Send + 'static,
 {
-    if known.inner_id.is_none() || !known.endpoint.replays() {
+    if known.inner_id().is_none() || !known.endpoint.replays() {
         return Ok(match known.answer(call(&mut inner, request).await?) {
             Answered::Given(answer) => answer,
             Answered::Lost(known) => known.end(),
@@ -116,7 +112,7 @@ where
 }
 
 /// Puts the session into a request: its context, and the inner service's id in place of the client's.
-pub(super) fn enter(parts: &mut Parts, busy: &Busy) -> Option<Box<HeaderValue>> {
+pub(super) fn enter(parts: &mut Parts, busy: &Busy) -> Option<HeaderValue> {
     let context = SessionContext::live(Arc::clone(busy.session()));
     parts.extensions.insert(context);
     swap_id(&mut parts.headers, busy.session())
@@ -126,13 +122,13 @@ pub(super) fn enter(parts: &mut Parts, busy: &Busy) -> Option<Box<HeaderValue>> 
 pub(in crate::middleware) fn swap_id(
     headers: &mut HeaderMap,
     session: &LiveSession,
-) -> Option<Box<HeaderValue>> {
+) -> Option<HeaderValue> {
     let inner_id = session.inner_id();
     match &inner_id {
         Some(id) => headers.insert(header::SESSION_ID, id.clone()),
         None => headers.remove(header::SESSION_ID),
     };
-    inner_id.map(Box::new)
+    inner_id
 }
 
 /// Whether a request with a Last-Event-ID resumes no stream, or one that the inner service can know: that of a
