@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::Shared;
+use super::flag;
 use super::half_open::Queue;
-use super::live::{LiveSession, flag};
+use super::live::LiveSession;
 use crate::config::Config;
 use crate::session::{OwnerTag, Timestamp};
 

@@ -6,8 +6,9 @@ use tracing::debug;
 
 use super::SessionManager;
 use super::admission::Reservation;
+use super::flag;
 use super::inner_session::InnerSession;
-use super::live::{LiveSession, flag};
+use super::live::LiveSession;
 use crate::session::{
     Handshake, NewSession, Principal, SessionId, SessionKey, SessionRecord, Timestamp, Values,
 };
@@ -40,6 +41,7 @@ impl SessionManager {
         let inserted = self.shared.table.insert_if(Arc::clone(&session), || true);
         inserted.map_err(|_| StoreErrorKind::AlreadyExists)?;
         room.seat(&session);
+        self.events().created(&session);
         debug!(session = %session.id().fingerprint(), "session created");
         Ok(session)
     }

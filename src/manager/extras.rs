@@ -5,8 +5,10 @@ use std::sync::Arc;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
+use super::ending::Ending;
+use super::flag;
 use super::inner_session::InnerSession;
-use super::live::{LiveSession, flag};
+use super::live::LiveSession;
 use crate::session::{OwnerTag, Principal, Timestamp};
 
 /// The parts of a live session that not every session has.
@@ -21,6 +23,8 @@ pub(super) struct Extras {
     pub(super) replayed: Option<Timestamp>,
     /// The queue of writes: one permit, handed out in order. Gone when nobody writes.
     writes: Option<Arc<Semaphore>>,
+    /// Set while this instance ends the session.
+    pub(super) ending: Option<Ending>,
 }
 
 /// What tells the work and the streams of a session that it is over.
@@ -39,6 +43,7 @@ impl Extras {
             && self.lost.is_none()
             && self.replayed.is_none()
             && self.writes.is_none()
+            && self.ending.is_none()
     }
 }
 

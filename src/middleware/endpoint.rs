@@ -120,6 +120,7 @@ impl Endpoint {
             return None;
         }
         busy.session().see(now);
+        self.manager.events().used(busy.session(), now);
         Some(busy)
     }
 

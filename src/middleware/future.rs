@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use tracing::Span;
 
 use super::body::ResponseBody;
 use super::endpoint::Endpoint;
@@ -34,7 +35,14 @@ pin_project! {
     enum Kind<F, R, E> {
         Untouched { #[pin] future: F },
         Passthrough { #[pin] future: F, passing: Option<Passing> },
-        Known { #[pin] future: F, known: Option<Known>, again: Option<Again<R, E>> },
+        Known {
+            #[pin]
+            future: F,
+            known: Option<Known>,
+            again: Option<Again<R, E>>,
+            // Boxed: there is one only where it is read.
+            span: Option<Box<Span>>,
+        },
         Session { future: Boxed<R, E> },
     }
 }
@@ -78,14 +86,20 @@ impl<F, R, E> ResponseFuture<F, R, E> {
         }
     }
 
-    /// A request of a session; `again` sends it once more if its inner session is lost.
+    /// A request of a session, which runs in `span`; `again` sends it once more if its inner session is lost.
     #[inline]
-    pub(super) fn known(future: F, known: Known, again: Option<Again<R, E>>) -> Self {
+    pub(super) fn known(
+        future: F,
+        known: Known,
+        again: Option<Again<R, E>>,
+        span: Option<Box<Span>>,
+    ) -> Self {
         Self {
             kind: Kind::Known {
                 future,
                 known: Some(known),
                 again,
+                span,
             },
         }
     }
@@ -122,8 +136,13 @@ where
                 future,
                 known,
                 again,
+                span,
             } => {
-                let Poll::Ready(result) = future.poll(cx) else {
+                let polled = match span {
+                    None => future.poll(cx),
+                    Some(span) => span.in_scope(|| future.poll(cx)),
+                };
+                let Poll::Ready(result) = polled else {
                     if let Some(known) = known {
                         known.busy.wait();
                     }
@@ -231,7 +250,13 @@ impl Known {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             drop(runtime.spawn(async move { manager.terminate(&session, EndReason::Lost).await }));
         }
-        reply::refuse(Refusal::SessionNotFound, None)
+        let session = self.busy.session();
+        reply::refuse(
+            &self.endpoint,
+            Some(session),
+            Refusal::SessionNotFound,
+            None,
+        )
     }
 
     /// Ends a session of the inner service inside one of ours: nobody could ever reach it.

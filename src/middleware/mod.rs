@@ -9,6 +9,9 @@ mod future;
 mod guard;
 mod inner;
 mod layer;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod observing;
 mod options;
 mod paths;
 mod principal;

@@ -16,7 +16,7 @@ use super::future::{Known, Passing, ResponseFuture};
 use super::inner::{Address, Closer, InnerService, Spare};
 use super::paths::{Arrival, Kept, arrive, may_resume, swap_id};
 use super::reply;
-use crate::manager::{Busy, SessionContext};
+use crate::manager::{Busy, LiveSession, SessionContext};
 use crate::protocol::error::Refusal;
 use crate::protocol::header::{self, Lines, Present};
 use crate::protocol::request::Decision;
@@ -74,7 +74,7 @@ where
         // From here to the inner service the request stays in one piece: its parts are large, and each move costs.
         let allowed = &self.endpoint.options.allowed;
         if let Some(refusal) = allowed.refusal(request.uri(), request.headers()) {
-            return self.refuse(refusal);
+            return self.refuse(None, refusal);
         }
         let lines = Lines::of(request.headers());
         let present = lines.present;
@@ -84,7 +84,7 @@ where
                 Some(busy) => self.call_in_session(request, busy, present),
                 None => self.wait(request),
             },
-            First::Refused(refusal) => self.refuse(refusal),
+            First::Refused(refusal) => self.refuse(None, refusal),
             First::Waits => self.wait(request),
         }
     }
@@ -140,7 +140,7 @@ impl<S> Session<S> {
         R: Body<Data = Bytes> + Send + 'static,
     {
         if present.last_event_id && !may_resume(request.method(), busy.session()) {
-            return self.refuse(Refusal::UnknownLastEventId);
+            return self.refuse(Some(busy.session()), Refusal::UnknownLastEventId);
         }
         let inner_id = swap_id(request.headers_mut(), busy.session());
         let context = SessionContext::live(Arc::clone(busy.session()));
@@ -150,13 +150,19 @@ impl<S> Session<S> {
             endpoint: Arc::clone(&self.endpoint),
             inner_id,
         };
+        let span = known.busy.session().span_if_read();
+        let entered = span.as_ref().map(|span| span.enter());
         if known.inner_id.is_none() || !self.endpoint.replays() {
             let request = request.map(RequestBody::unread);
-            return ResponseFuture::known(self.inner.call(request), known, None);
+            let future = self.inner.call(request);
+            drop(entered);
+            return ResponseFuture::known(future, known, None, span);
         }
         let (request, kept) = Kept::of(request.map(RequestBody::unread));
         let again = kept.later(Arc::clone(&self.spare), self.closer().clone());
-        ResponseFuture::known(self.inner.call(request), known, Some(again))
+        let future = self.inner.call(request);
+        drop(entered);
+        ResponseFuture::known(future, known, Some(again), span)
     }
 
     /// Goes the way of a request that must wait, with a fresh copy of the inner service.
@@ -178,16 +184,19 @@ impl<S> Session<S> {
     }
 
     /// Answers without the inner service.
-    fn refuse<F, R, E>(&mut self, refusal: Refusal) -> ResponseFuture<F, R, E>
+    fn refuse<F, R, E>(
+        &mut self,
+        session: Option<&Arc<LiveSession>>,
+        refusal: Refusal,
+    ) -> ResponseFuture<F, R, E>
     where
         S: Clone,
         R: Send + 'static,
         E: Send + 'static,
     {
         drop(self.release_ready());
-        ResponseFuture::session(Box::pin(std::future::ready(Ok(reply::refuse(
-            refusal, None,
-        )))))
+        let answer = reply::refuse(&self.endpoint, session, refusal, None);
+        ResponseFuture::session(Box::pin(std::future::ready(Ok(answer))))
     }
 
     /// Drops the ready service, which may hold a permit that another request needs; gives a copy that is not ready.

@@ -11,6 +11,7 @@ mod json;
 
 pub(crate) mod message;
 
+pub(crate) mod cause;
 pub(crate) mod error;
 pub(crate) mod initialize;
 
@@ -19,4 +20,5 @@ mod facts;
 pub(crate) mod request;
 pub(crate) mod sse;
 
+pub use cause::RefusalCause;
 pub use version::{InvalidProtocolVersion, ProtocolVersion};

@@ -10,7 +10,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::EndReason;
-use super::live::{LiveSession, flag};
+use super::flag;
+use super::live::LiveSession;
 use super::pending::Pending;
 use super::writing::SessionError;
 use crate::protocol::ProtocolVersion;
@@ -219,7 +220,7 @@ impl SessionContext {
         let manager = session.manager().ok_or(StoreErrorKind::Unavailable)?;
         // In a task of its own: whoever leaves does not leave half a session behind.
         let ending =
-            tokio::spawn(async move { manager.terminate(&session, EndReason::Deleted).await });
+            tokio::spawn(async move { manager.terminate(&session, EndReason::Terminated).await });
         ending.await.map_err(|_| StoreErrorKind::OutcomeUnknown)??;
         Ok(())
     }
