@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use tracing::debug;
 
-use super::SessionManager;
 use super::admission::Reservation;
-use super::flag;
 use super::inner_session::InnerSession;
 use super::live::LiveSession;
+use super::{SessionManager, flag};
 use crate::session::{
     Handshake, NewSession, Principal, SessionId, SessionKey, SessionRecord, Timestamp, Values,
 };

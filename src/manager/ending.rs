@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use tracing::debug;
 
-use super::flag;
 use super::live::LiveSession;
-use super::{EndReason, SessionManager};
+use super::{EndReason, SessionManager, flag};
 use crate::session::Timestamp;
 use crate::store::StoreError;
 
@@ -28,11 +27,6 @@ impl<'a> AtIt<'a> {
                 .count += 1;
         });
         Self(session)
-    }
-
-    fn is_last(&self) -> bool {
-        self.0
-            .with_extras(|extras| extras.ending.as_ref().is_none_or(|ending| ending.count < 2))
     }
 }
 
@@ -83,12 +77,11 @@ impl SessionManager {
         match deleted {
             // Told also of one that never lived here: it ends by what was done here.
             Ok(true) => self.end(session, reason, true),
-            Ok(false) if at_it.is_last() => {
+            // Somebody else was faster: if it was here, that one has said why.
+            Ok(false) => {
                 drop(at_it);
                 self.end_gone(session);
             }
-            // Somebody else here is at it, and knows better why.
-            Ok(false) => self.end(session, reason, false),
             Err(_) if whatever => self.end_here(session, reason),
             Err(_) => {}
         }

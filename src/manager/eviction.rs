@@ -8,10 +8,9 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::admission::{Admission, Cap, Reservation};
-use super::flag;
 use super::half_open::{is_stale, may_go};
 use super::live::LiveSession;
-use super::{EndReason, SessionManager};
+use super::{EndReason, SessionManager, flag};
 use crate::clock;
 use crate::config::{self, WhenFull};
 use crate::protocol::cause::Unavailable;

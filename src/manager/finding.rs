@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::SessionManager;
-use super::flag;
 use super::live::LiveSession;
+use super::{SessionManager, flag};
 use crate::session::{OwnerTag, Principal, SessionId, Timestamp};
 use crate::store::{Recognition, Revision, StoreError, StoreErrorKind};
 

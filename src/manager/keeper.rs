@@ -10,9 +10,8 @@ use futures_util::stream::{self, StreamExt};
 use tracing::warn;
 
 use super::core::Core;
-use super::flag;
 use super::live::LiveSession;
-use super::{SessionManager, Shared};
+use super::{SessionManager, Shared, flag};
 use crate::clock;
 use crate::config;
 use crate::session::{SessionState, Timestamp};

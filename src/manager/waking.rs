@@ -7,10 +7,9 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::{debug, warn};
 
 use super::eviction::Full;
-use super::flag;
 use super::live::LiveSession;
 use super::restoring::{Outcome, Replayed};
-use super::{Busy, SessionManager, Use};
+use super::{Busy, SessionManager, Use, flag};
 use crate::protocol::cause::Unavailable;
 use crate::store::StoreError;
 

@@ -120,7 +120,6 @@ impl Endpoint {
             return None;
         }
         busy.session().see(now);
-        self.manager.events().used(busy.session(), now);
         Some(busy)
     }
 

@@ -20,6 +20,7 @@ use crate::manager::{Busy, LiveSession, SessionContext};
 use crate::protocol::error::Refusal;
 use crate::protocol::header::{self, Lines, Present};
 use crate::protocol::request::Decision;
+use crate::session::Timestamp;
 
 /// A service with sessions: what [`SessionLayer`](crate::SessionLayer) makes of the service inside it.
 pub struct Session<S> {
@@ -81,7 +82,7 @@ where
         match self.endpoint.first_look(&request, &lines) {
             First::Passes(decision) => self.pass(request, decision, present),
             First::Live(session, now) => match self.endpoint.enter(session, now, &mut request) {
-                Some(busy) => self.call_in_session(request, busy, present),
+                Some(busy) => self.call_in_session(request, busy, present, now),
                 None => self.wait(request),
             },
             First::Refused(refusal) => self.refuse(None, refusal),
@@ -126,13 +127,14 @@ impl<S> Session<S> {
         ResponseFuture::passthrough(self.inner.call(request), passing)
     }
 
-    /// Calls the inner service in a session that lives here.
+    /// Calls the inner service, `now`, in a session that lives here.
     #[inline]
     fn call_in_session<B, R>(
         &mut self,
         mut request: Request<B>,
         busy: Busy,
         present: Present,
+        now: Timestamp,
     ) -> ResponseFuture<S::Future, R, S::Error>
     where
         S: InnerService<B, R>,
@@ -142,6 +144,7 @@ impl<S> Session<S> {
         if present.last_event_id && !may_resume(request.method(), busy.session()) {
             return self.refuse(Some(busy.session()), Refusal::UnknownLastEventId);
         }
+        self.endpoint.manager.events().used(busy.session(), now);
         let inner_id = swap_id(request.headers_mut(), busy.session());
         let context = SessionContext::live(Arc::clone(busy.session()));
         request.extensions_mut().insert(context);

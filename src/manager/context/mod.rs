@@ -9,11 +9,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::EndReason;
-use super::flag;
 use super::live::LiveSession;
 use super::pending::Pending;
 use super::writing::SessionError;
+use super::{EndReason, flag};
 use crate::protocol::ProtocolVersion;
 use crate::session::{
     ClientInfo, Fingerprint, Handshake, InvalidTransition, Principal, SessionId, SessionState,
