@@ -135,3 +135,27 @@ async fn an_expiry_is_told_by_each_instance_that_holds_the_session() {
         assert!(words.contains(&"ended: expired".to_owned()), "{words:?}");
     }
 }
+
+#[tokio::test]
+async fn a_session_that_ends_while_it_is_restored_never_lived_here() {
+    let [a, b] = pair(true, true);
+    let id = a.instance.open().await;
+    b.instance.server.hold();
+    let mut request = tokio_test::task::spawn(b.instance.status(ping(&id)));
+    assert!(request.poll().is_pending());
+    b.instance.server.wait_for_held(1).await;
+    assert_eq!(a.instance.status(delete(&id)).await, 204);
+    b.instance.server.release();
+    assert_eq!(request.await, 404);
+    assert_eq!(b.words().await, ["refused: session_not_found"]);
+}
+
+#[tokio::test]
+async fn whoever_still_holds_a_session_that_lives_here_no_more_tells_of_no_end() {
+    let [a, b] = pair(true, false);
+    let (id, context) = a.instance.open_context().await;
+    a.instance.pass(MINUTE * 31).await;
+    assert_eq!(b.instance.status(delete(&id)).await, 204);
+    context.get::<u32>("n").await.unwrap_err();
+    assert_eq!(a.words().await, ["created", "used", "active to idle"]);
+}

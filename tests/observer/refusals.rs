@@ -49,6 +49,11 @@ fn wrong(id: &str) -> Vec<(Request<Body>, u16, &'static str)> {
     let batch = format!("[{begin}]");
     let twice = r#"{"jsonrpc":"2.0","id":0,"method":"x","method":"y"}"#;
     let coded = with(raw(LIST), "content-encoding", "gzip");
+    let modern = with(
+        with(raw(begin), version, "2026-07-28"),
+        "mcp-method",
+        "initialize",
+    );
     let foreign = with(ping(id), "origin", "https://b.example");
     vec![
         (raw(LIST), 400, "missing_session_id"),
@@ -68,6 +73,7 @@ fn wrong(id: &str) -> Vec<(Request<Body>, u16, &'static str)> {
         (get(id), 405, "method_not_allowed"),
         (foreign, 403, "forbidden_origin"),
         (post(id, begin), 400, "already_initialized"),
+        (modern, 400, "initialize_removed"),
     ]
 }
 
@@ -274,6 +280,16 @@ async fn a_session_that_does_not_come_back_now_says_why() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_refused_inside_a_session_was_no_use_of_it() {
+    let scene = Scene::new(plain);
+    let id = scene.instance.open().await;
+    drop(scene.told().await);
+    let resumes = with(get(&id), "last-event-id", "7");
+    assert_eq!(scene.instance.status(resumes).await, 400);
+    assert_eq!(scene.words().await, ["refused: unknown_last_event_id"]);
+}
+
+#[tokio::test]
 async fn an_inner_session_that_is_lost_again_at_once_is_its_cause() {
     let server = ScriptedService::new().minting_ids();
     let scene = Scene::serving(server, MemoryStore::new(), &ManualClock::new(), plain);
@@ -343,4 +359,25 @@ async fn grpc_calls_are_refused_for_the_same_causes() {
     };
     // The scene's own fence is of that cause: it ends the list.
     assert!(words.is_empty(), "{words:?}");
+}
+
+#[tokio::test]
+async fn too_many_restores_at_once_are_busy() {
+    let (memory, clock) = (MemoryStore::new(), ManualClock::new());
+    let [a, b] = [(); 2].map(|()| {
+        let server = ScriptedService::new().minting_ids();
+        Scene::serving(server, shared(&memory), &clock, plain)
+    });
+    b.instance.server.hold();
+    for _ in 0..256 {
+        let id = a.instance.open().await;
+        let instance = b.instance.clone();
+        drop(tokio::spawn(
+            async move { instance.status(ping(&id)).await },
+        ));
+    }
+    b.instance.server.wait_for_held(256).await;
+    let id = a.instance.open().await;
+    assert_eq!(refused(&b, ping(&id)).await, (503, "busy".to_owned()));
+    b.instance.server.release();
 }
