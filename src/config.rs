@@ -109,6 +109,12 @@ pub(crate) const MAX_TOUCHES: usize = 16;
 #[cfg(feature = "file")]
 pub(crate) const MAX_FILE_JOBS: usize = 64;
 
+// Observers.
+/// Events that wait for an observer; further ones are dropped and counted.
+pub(crate) const OBSERVER_QUEUE: usize = 4096;
+/// How long a drain waits for the observers.
+pub(crate) const OBSERVER_PATIENCE: Duration = Duration::from_secs(5);
+
 // Clean-up.
 pub(crate) const CLEAN_UP_BATCH: usize = 1_000;
 /// After this many files a clean-up of a file store stops; the next one goes on there.
@@ -184,6 +190,7 @@ pub(crate) struct Config {
     pub(crate) store_timeout: Duration,
     pub(crate) restore: Restore,
     pub(crate) restore_timeout: Duration,
+    pub(crate) observer_queue: usize,
 }
 
 impl Config {
@@ -244,6 +251,7 @@ impl Default for Config {
             store_timeout: STORE_TIMEOUT,
             restore: Restore::default(),
             restore_timeout: RESTORE_TIMEOUT,
+            observer_queue: OBSERVER_QUEUE,
         }
     }
 }

@@ -89,6 +89,13 @@
 //!   `Router::route_service`: the layer ends inner sessions through the service that began them, and sends an initialize
 //!   again through the one that the request was for.
 //!
+//! # Seeing what happens
+//!
+//! An [`Observer`] is told of each session that begins, is used, changes its state or ends, and of each request that the
+//! layer answers itself, with its cause: enough for an audit trail. With the feature `metrics` the same is counted for
+//! Prometheus, OpenTelemetry and others. Each request of a session runs in a span of `tracing` that is called
+//! `mcp_session` and has the fingerprint of the session, at the level debug: what handlers log says whose session it was.
+//!
 //! # Features
 //!
 //! None is on by default.
@@ -97,6 +104,7 @@
 //! |---|---|---|
 //! | `axum` | extractors for handlers of axum | 1.88 |
 //! | `file` | `FileStore`: one file for each session, in a folder of this machine | 1.88 |
+//! | `metrics` | metrics of sessions after OpenTelemetry's conventions, for the recorder of the crate `metrics` that you set; `SessionLayer::record_metrics` | 1.88 |
 //! | `postgres` | `PostgresStore`, for PostgreSQL; `store::sqlx`, which it is built from | 1.94 |
 //! | `redis` | `RedisStore`, for Redis and Valkey; `store::redis`, which it is built from | 1.88 |
 //! | `signed` | `SignedStore`: ids that say it all, and are kept nowhere ([`store`] says when) | 1.88 |
@@ -145,14 +153,15 @@ pub mod axum;
 pub use clock::{Clock, SystemClock};
 pub use config::{Restore, WhenFull};
 pub use manager::{
-    Scope, SessionContext, SessionError, SessionFilter, SessionHistory, SessionInfo,
-    SessionListPage, Sessions,
+    Durations, EndReason, ObservedSession, Observer, Scope, SessionContext, SessionError,
+    SessionFilter, SessionHistory, SessionInfo, SessionListPage, Sessions, Standings, Statistics,
+    StoredStatistics,
 };
 pub use middleware::{
     MissingId, Modern, PrincipalExtractor, RequestBody, ResponseBody, ResponseFuture, Session,
     SessionLayer, SessionRestored, StaleNotification, UnknownId,
 };
-pub use protocol::{InvalidProtocolVersion, ProtocolVersion};
+pub use protocol::{InvalidProtocolVersion, ProtocolVersion, RefusalCause};
 pub use session::{
     ClientInfo, Fingerprint, Handshake, History, HistoryLimits, HistorySummary, InvalidSessionId,
     InvalidTransition, Message, NewSession, OwnerTag, Principal, RandomSourceError, Role,

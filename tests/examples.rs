@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../examples/audit_log.rs"]
+#[expect(dead_code, reason = "main is for whoever runs the example")]
+mod audit_log;
 #[path = "../examples/bearer_auth.rs"]
 #[expect(dead_code, reason = "main is for whoever runs the example")]
 mod bearer_auth;
@@ -16,6 +19,10 @@ mod example;
 mod hyper_server;
 #[path = "support/mcp_http.rs"]
 mod mcp_http;
+#[cfg(feature = "metrics")]
+#[path = "../examples/metrics.rs"]
+#[expect(dead_code, reason = "main is for whoever runs the example")]
+mod metrics_example;
 #[path = "../examples/plain_axum.rs"]
 #[expect(dead_code, reason = "main is for whoever runs the example")]
 mod plain_axum;
@@ -30,11 +37,12 @@ mod stateless;
 mod tonic_beside_mcp;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use http::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request};
@@ -42,6 +50,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tower_mcp_session::testing::{shared_store_contract, store_contract};
+use tower_mcp_session::{SessionId, SessionKey};
 
 use self::mcp_http::{McpClient, initialize, tool_call};
 
@@ -234,6 +243,97 @@ async fn rate_limit_slows_one_session_and_not_another() {
     assert_eq!(limited.status, StatusCode::TOO_MANY_REQUESTS);
     assert!(limited.headers.contains_key("retry-after"));
     assert_eq!(quiet.call("hello", json!({})).await, "Hello!");
+}
+
+/// A trail in memory.
+#[derive(Clone, Default)]
+struct Trail(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Trail {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn audit_log_says_who_did_what_when_and_why_and_no_id() {
+    let trail = Trail::default();
+    let sessions = audit_log::sessions(trail.clone());
+    let anybody = client(serve(audit_log::app(sessions.clone())).await);
+    let alice = anybody.with("x-user", "alice").begin().await;
+    assert_eq!(alice.call("hello", json!({})).await, "Hello!");
+    let mallory = alice.with("x-user", "mallory");
+    let refused = mallory.post(tool_call("hello", json!({}))).await;
+    assert_eq!(refused.status, StatusCode::NOT_FOUND);
+    assert_eq!(alice.delete().await, StatusCode::NO_CONTENT);
+    sessions.drain(Duration::ZERO).await;
+
+    let text = String::from_utf8(trail.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let events: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            (
+                line["event"].as_str().unwrap(),
+                line["who"].as_str(),
+                line["why"].as_str(),
+            )
+        })
+        .collect();
+    let who = Some("alice");
+    assert_eq!(
+        events,
+        [
+            ("created", who, None),
+            ("used", who, None),
+            ("used", who, None),
+            ("refused", None, Some("session_not_found")),
+            ("closed", who, None),
+            ("ended", who, Some("deleted")),
+        ]
+    );
+    let id = SessionId::parse(alice.id().as_bytes()).unwrap();
+    assert_eq!(lines[0]["session"], id.fingerprint().to_string());
+    assert_eq!(lines[0]["client"], "test");
+    assert!(lines.iter().all(|line| line["at"].as_u64() > Some(0)));
+    let key = SessionKey::new("/mcp", &id);
+    let key: String = key
+        .as_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    for secret in [&alice.id()[..8], &key[..8]] {
+        assert!(!text.contains(secret), "{text}");
+    }
+}
+
+#[cfg(feature = "metrics")]
+#[tokio::test]
+async fn metrics_shows_prometheus_what_happened() {
+    let address = serve(metrics_example::app(metrics_example::recorder().unwrap())).await;
+    let client = client(address);
+    let session = client.begin().await;
+    client.begin().await;
+    assert_eq!(session.delete().await, StatusCode::NO_CONTENT);
+
+    let scraped = McpClient::new(&format!("http://{address}/metrics"));
+    let answer = scraped.send(Method::GET, "").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    // Other tests of this process are counted too.
+    assert!(text.contains("\nmcp_server_sessions_created "), "{text}");
+    assert!(text.contains("mcp_server_sessions_ended{reason=\"deleted\"} "));
+    assert!(text.contains("\nmcp_server_sessions_live "), "{text}");
+    assert!(text.contains("mcp_server_session_duration_bucket{"));
+    assert!(text.contains("le=\"300\"}"), "{text}");
+    assert!(!text.contains(session.id()));
 }
 
 #[tokio::test]

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::Shared;
 use super::half_open::Queue;
-use super::live::{LiveSession, flag};
+use super::live::LiveSession;
+use super::{Shared, flag};
 use crate::config::Config;
 use crate::session::{OwnerTag, Timestamp};
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tracing::debug;
 
-use super::SessionManager;
 use super::admission::Reservation;
 use super::inner_session::InnerSession;
-use super::live::{LiveSession, flag};
+use super::live::LiveSession;
+use super::{SessionManager, flag};
 use crate::session::{
     Handshake, NewSession, Principal, SessionId, SessionKey, SessionRecord, Timestamp, Values,
 };
@@ -42,6 +42,7 @@ impl SessionManager {
         let inserted = self.shared.table.insert_if(Arc::clone(&session), || true);
         inserted.map_err(|_| StoreErrorKind::AlreadyExists)?;
         room.seat(&session);
+        self.events().created(&session);
         debug!(session = %session.id().fingerprint(), "session created");
         Ok(session)
     }

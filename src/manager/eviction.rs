@@ -9,16 +9,17 @@ use hashbrown::HashMap;
 
 use super::admission::{Admission, Cap, Reservation};
 use super::half_open::{is_stale, may_go};
-use super::live::{LiveSession, flag};
-use super::{EndReason, SessionManager};
+use super::live::LiveSession;
+use super::{EndReason, SessionManager, flag};
 use crate::clock;
 use crate::config::{self, WhenFull};
+use crate::protocol::cause::Unavailable;
 use crate::session::{OwnerTag, Timestamp};
 use crate::sharded::Sharded;
 
-/// No room for another session, and nothing that may be evicted.
+/// No room for another session, and nothing that may be evicted; or what was in the way of that.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Full;
+pub(crate) struct Full(pub(crate) Unavailable);
 
 impl SessionManager {
     /// Room for a new session of `owner`, made if need be.
@@ -33,12 +34,12 @@ impl SessionManager {
                 Err(cap) => cap,
             };
             if self.core.config.when_full == WhenFull::Reject {
-                return Err(Full);
+                return Err(cap.into());
             }
-            let victim = self.victim(cap, owner.as_ref()).ok_or(Full)?;
+            let victim = self.victim(cap, owner.as_ref()).ok_or(cap)?;
             self.evict(&victim).await?;
         }
-        Err(Full)
+        Err(Full(Unavailable::Full))
     }
 
     /// Whether a session whose live part is dropped here comes back when it is needed: from a shared store or from its
@@ -62,14 +63,11 @@ impl SessionManager {
         // In a task of its own: closed, it must also leave the table, whoever waits for its room. If the store fails
         // it is gone here all the same, and expires there: it is in nobody's way.
         let (manager, session) = (self.clone(), Arc::clone(session));
-        let evicting = tokio::spawn(async move {
-            let deleted = manager.core.delete(&session.key(), now).await;
-            manager.end_here(&session, EndReason::Evicted);
-            deleted
-        });
+        let evicting =
+            tokio::spawn(async move { manager.delete(&session, EndReason::Evicted, true).await });
         match evicting.await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Full),
+            Ok(Err(_)) | Err(_) => Err(Full(Unavailable::Store)),
         }
     }
 
@@ -120,6 +118,15 @@ impl SessionManager {
         let most = counts.values().copied().max()?;
         sample.retain(|session| counts.get(&session.group()) == Some(&most));
         sample.into_iter().min_by_key(|session| session.last_seen())
+    }
+}
+
+impl From<Cap> for Full {
+    fn from(cap: Cap) -> Self {
+        Self(match cap {
+            Cap::Sessions | Cap::HalfOpen => Unavailable::Full,
+            Cap::Principal => Unavailable::PrincipalFull,
+        })
     }
 }
 

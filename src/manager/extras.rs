@@ -5,8 +5,10 @@ use std::sync::Arc;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
+use super::ending::Ending;
+use super::flag;
 use super::inner_session::InnerSession;
-use super::live::{LiveSession, flag};
+use super::live::LiveSession;
 use crate::session::{Message, OwnerTag, Principal, Timestamp};
 
 /// The parts of a live session that not every session has.
@@ -23,6 +25,8 @@ pub(super) struct Extras {
     writes: Option<Arc<Semaphore>>,
     /// Messages that wait for the one who writes them into the history. `None` if nobody does.
     pub(super) outbox: Option<Vec<Message>>,
+    /// Set while this instance ends the session.
+    pub(super) ending: Option<Ending>,
 }
 
 /// What tells the work and the streams of a session that it is over.
@@ -42,6 +46,7 @@ impl Extras {
             && self.replayed.is_none()
             && self.writes.is_none()
             && self.outbox.is_none()
+            && self.ending.is_none()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::live::{LiveSession, flag};
-use super::{EndReason, SessionManager};
+use super::live::LiveSession;
+use super::{SessionManager, flag};
 use crate::session::{OwnerTag, Principal, SessionId, Timestamp};
 use crate::store::{Recognition, Revision, StoreError, StoreErrorKind};
 
@@ -64,7 +64,7 @@ impl SessionManager {
             .touch(&session, now, session.has(flag::HALF_OPEN), false)
             .await?
         {
-            self.end_here(&session, EndReason::Expired);
+            self.end_gone(&session);
             return Ok(None);
         }
         session.see_exactly(now);
@@ -145,7 +145,7 @@ impl SessionManager {
     ) -> Result<(), StoreError> {
         if session.has(flag::HALF_OPEN) {
             if !self.touch(session, self.core.now(), false, true).await? {
-                self.end_here(session, EndReason::Expired);
+                self.end_gone(session);
                 return Err(StoreErrorKind::Gone.into());
             }
             self.shared.admission.opened(session);

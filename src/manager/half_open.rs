@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
-use super::live::{LiveSession, flag};
+use super::flag;
+use super::live::LiveSession;
 use crate::config;
 use crate::session::Timestamp;
 

@@ -4,7 +4,8 @@ use std::fmt;
 
 use http::HeaderValue;
 
-use super::live::{LiveSession, flag};
+use super::flag;
+use super::live::LiveSession;
 use crate::config;
 use crate::session::Timestamp;
 

@@ -10,11 +10,11 @@ use futures_util::stream::{self, StreamExt};
 use tracing::warn;
 
 use super::core::Core;
-use super::live::{LiveSession, flag};
-use super::{EndReason, SessionManager, Shared};
+use super::live::LiveSession;
+use super::{SessionManager, Shared, flag};
 use crate::clock;
 use crate::config;
-use crate::session::Timestamp;
+use crate::session::{SessionState, Timestamp};
 use crate::sharded::Sharded;
 use crate::store::StoreError;
 
@@ -49,6 +49,7 @@ impl SessionManager {
     pub(crate) async fn clean_up(&self) -> Result<(), StoreError> {
         self.look_through(false).await;
         self.shared.admission.tidy();
+        self.record_metrics();
         loop {
             let now = self.core.now();
             let removed = self
@@ -65,15 +66,22 @@ impl SessionManager {
     /// Looks at each live session: tells the store of those in use, drops those that are over or long quiet. `all`
     /// tells it also what can wait.
     async fn look_through(&self, all: bool) {
+        let observed = self.events().are_observed();
         for part in 0..Sharded::<Arc<LiveSession>>::SHARDS {
             let look = Look::new(&self.core);
             let now = look.now;
-            let mut due = Vec::new();
+            let (mut due, mut idle) = (Vec::new(), Vec::new());
             self.shared.table.for_each(part, |session| {
                 if look.finds(session) {
                     due.push(Arc::clone(session));
                 }
+                if observed && turns_idle(session, now) {
+                    idle.push(Arc::clone(session));
+                }
             });
+            for session in &idle {
+                self.events().idle(session, now);
+            }
             stream::iter(due)
                 .for_each_concurrent(config::MAX_TOUCHES, |session| {
                     self.care_for(session, now, all)
@@ -87,7 +95,7 @@ impl SessionManager {
 
     async fn care_for(&self, session: Arc<LiveSession>, now: Timestamp, all: bool) {
         if session.is_gone() {
-            return self.end_here(&session, EndReason::Expired);
+            return self.end_gone(&session);
         }
         let quiet = !session.is_busy(now) && now.since(session.last_seen()) >= config::QUIET_AFTER;
         // Work that waits for the end of its session is told of it only as long as the session is held here.
@@ -96,7 +104,7 @@ impl SessionManager {
         }
         match self.tell(&session, now, all).await {
             Ok(true) => {}
-            Ok(false) => self.end_here(&session, EndReason::Expired),
+            Ok(false) => self.end_gone(&session),
             Err(error) => {
                 warn!(session = %session.id().fingerprint(), %error, "session not touched")
             }
@@ -211,6 +219,11 @@ impl Look {
             || session.is_quiet(self.now, self.quiet)
             || self.tells && (session.has(flag::HALF_OPEN) || session.is_untold())
     }
+}
+
+/// Whether `session` is idle, and the observers do not know.
+fn turns_idle(session: &LiveSession, now: Timestamp) -> bool {
+    !session.has(flag::IDLE) && session.state(now) == SessionState::Idle
 }
 
 /// How many parts are looked at before other tasks run.

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio_util::sync::CancellationToken;
+use tracing::level_filters::LevelFilter;
+use tracing::{Span, debug_span};
 
 use super::activity::{Activity, Told};
 use super::busy::Uses;
 use super::core::Core;
 use super::extras::Extras;
-use super::{SessionManager, Shared};
+use super::{SessionManager, Shared, flag};
 use crate::config;
 use crate::session::{SessionId, SessionKey, SessionRecord, Timestamp};
 use crate::sharded::Keyed;
@@ -51,32 +53,6 @@ pub(super) struct Held {
     pub(super) extras: Option<Box<Extras>>,
 }
 
-/// Marks of a session.
-pub(crate) mod flag {
-    /// Nothing came after initialize yet.
-    pub(crate) const HALF_OPEN: u16 = 1;
-    /// The client has not finished the handshake, as far as is known.
-    pub(crate) const UNINITIALIZED: u16 = 2;
-    pub(crate) const SUSPENDED: u16 = 4;
-    /// It has an owner.
-    pub(crate) const OWNED: u16 = 8;
-    /// The inner service minted an id of its own.
-    pub(crate) const MAPPED: u16 = 16;
-    /// Taken over from the store, not begun here.
-    pub(crate) const RESTORED: u16 = 32;
-    /// Somebody waits for its end.
-    pub(crate) const AWAITED: u16 = 64;
-    /// Not served here as yet, or not any more: it must be restored first.
-    pub(crate) const DORMANT: u16 = 128;
-    /// A replay has finished the handshake for the client, whose own word of that may still come.
-    pub(crate) const DUPLICATES: u16 = 256;
-
-    /// With one of these a request cannot be served without a second look.
-    pub(crate) const LOOK: u16 = HALF_OPEN | UNINITIALIZED | SUSPENDED | DORMANT | DUPLICATES;
-    /// These follow from the record, and change with it.
-    pub(crate) const WRITTEN: u16 = UNINITIALIZED | SUSPENDED;
-}
-
 impl LiveSession {
     /// A session as the store has it, which was asked at `now`.
     pub(super) fn new(home: Arc<Home>, stored: Stored, flags: u16, now: Timestamp) -> Self {
@@ -102,6 +78,22 @@ impl LiveSession {
 
     pub(crate) fn id(&self) -> &SessionId {
         &self.id
+    }
+
+    /// [`span`](Self::span), where somebody may read it: on the way of most requests it must cost nothing.
+    #[inline]
+    pub(crate) fn span_if_read(&self) -> Option<Box<Span>> {
+        if LevelFilter::current() < LevelFilter::DEBUG {
+            return None;
+        }
+        let span = self.span();
+        (!span.is_disabled()).then(|| Box::new(span))
+    }
+
+    /// What a request of the session runs in, so that whatever is logged there says whose it is.
+    #[cold]
+    pub(crate) fn span(&self) -> Span {
+        debug_span!(target: "tower_mcp_session", "mcp_session", session = %self.id.fingerprint())
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {

@@ -6,13 +6,16 @@ mod beginning;
 mod busy;
 mod context;
 mod core;
+mod ending;
 mod eviction;
 mod extras;
 mod finding;
+pub(crate) mod flag;
 mod half_open;
 mod inner_session;
 mod keeper;
 mod live;
+mod observe;
 mod pending;
 mod recording;
 mod restoring;
@@ -29,17 +32,21 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
 pub use context::{Scope, SessionContext, SessionHistory};
-pub use sessions::{SessionFilter, SessionInfo, SessionListPage, Sessions};
+pub use observe::{Durations, EndReason, ObservedSession, Observer};
+pub use sessions::{
+    SessionFilter, SessionInfo, SessionListPage, Sessions, Standings, Statistics, StoredStatistics,
+};
 pub use writing::SessionError;
 
 pub(crate) use admission::Reservation;
 pub(crate) use beginning::Beginning;
 pub(crate) use busy::{Busy, Use};
+pub(crate) use eviction::Full;
 pub(crate) use inner_session::{InnerSession, Lost};
-pub(crate) use live::{LiveSession, flag};
+pub(crate) use live::LiveSession;
+pub(crate) use observe::Events;
 pub(crate) use pending::Pending;
 pub(crate) use recording::Redaction;
 pub(crate) use restoring::{NotRestored, Replayed, RestoreOutcome};
@@ -47,12 +54,13 @@ pub(crate) use restoring::{NotRestored, Replayed, RestoreOutcome};
 use self::admission::Admission;
 use self::core::Core;
 use self::live::Home;
+use self::observe::Watchers;
 use self::restoring::Restores;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
 use crate::session::Handshake;
 use crate::sharded::Sharded;
-use crate::store::{SessionStore, StoreError};
+use crate::store::SessionStore;
 
 /// The sessions of one layer: what its clones, and the services they make, share.
 #[derive(Clone, Debug)]
@@ -74,18 +82,7 @@ pub(crate) struct Shared {
     closings: Arc<Semaphore>,
     restores: Restores,
     body_bytes: Arc<AtomicUsize>,
-}
-
-/// Why a session ended, for logs.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum EndReason {
-    Deleted,
-    Evicted,
-    Expired,
-    /// The client left before it got the id.
-    Abandoned,
-    /// The inner service does not know its session any more.
-    Lost,
+    watchers: Watchers,
 }
 
 impl SessionManager {
@@ -111,6 +108,7 @@ impl SessionManager {
             closings: Arc::new(Semaphore::new(config::MAX_CLOSINGS)),
             restores: Restores::default(),
             body_bytes: Arc::default(),
+            watchers: Watchers::default(),
         };
         Self {
             core: Arc::new(core),
@@ -128,6 +126,22 @@ impl SessionManager {
 
     pub(crate) fn set_redaction(&mut self, redaction: Redaction) {
         Arc::make_mut(&mut self.core).redaction = Some(redaction);
+    }
+
+    /// Tells `observer`, too, of what happens, whichever clone of the layer it happens to.
+    pub(crate) fn add_observer(&self, observer: Arc<dyn Observer>) {
+        self.shared.watchers.add(observer);
+    }
+
+    /// Where all that happens is told.
+    #[inline]
+    pub(crate) fn events(&self) -> Events<'_> {
+        Events::new(&self.shared.watchers, &self.core)
+    }
+
+    /// Sets the metrics of what is there.
+    pub(crate) fn record_metrics(&self) {
+        self.events().live(self.len());
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -165,45 +179,13 @@ impl SessionManager {
     }
 
     /// Refuses new sessions from now on, and after `grace` ends the streams of this instance; writes the touches that
-    /// the store has not heard of.
+    /// the store has not heard of, and waits until the observers were told all.
     pub(crate) async fn drain(&self, grace: Duration) {
         self.shared.draining.store(true, Ordering::Relaxed);
         self.core.clock.sleep(grace).await;
         self.shared.drained.cancel();
         self.tell_the_store().await;
-    }
-
-    /// Ends a session everywhere; says whether there was one. On an error nothing has changed here.
-    pub(crate) async fn terminate(
-        &self,
-        session: &Arc<LiveSession>,
-        reason: EndReason,
-    ) -> Result<bool, StoreError> {
-        let existed = self.core.delete(&session.key(), self.core.now()).await?;
-        self.end_here(session, reason);
-        // Another request may have taken the session up since this one has found it.
-        let same = |live: &Arc<LiveSession>| live.audience() == session.audience();
-        if let Some(live) = self.live(session.id()).filter(same) {
-            self.end_here(&live, reason);
-        }
-        Ok(existed)
-    }
-
-    /// Ends a session whose client has never got its id. If the store fails, it expires there.
-    pub(crate) async fn abandon(&self, session: &Arc<LiveSession>) {
-        // Without records the id was all there was of it, and nobody has that.
-        let is_kept = self.core.capabilities.records;
-        if !is_kept || self.terminate(session, EndReason::Abandoned).await.is_err() {
-            self.end_here(session, EndReason::Abandoned);
-        }
-    }
-
-    /// Ends what this instance holds of a session that is over.
-    pub(crate) fn end_here(&self, session: &Arc<LiveSession>, reason: EndReason) {
-        session.uses.close();
-        if self.remove(session) {
-            debug!(session = %session.id().fingerprint(), ?reason, "session ended");
-        }
+        self.events().told_all().await;
     }
 
     /// Takes a session whose uses are closed out of the table; says whether it was there.

@@ -95,6 +95,16 @@ impl LiveSession {
         }
     }
 
+    /// Puts `messages` into the history now.
+    pub(super) async fn append(&self, messages: Vec<Message>) -> Result<(), StoreError> {
+        let count = messages.len();
+        self.core().append(&self.key(), messages).await?;
+        if let Some(manager) = self.manager() {
+            manager.events().said(count);
+        }
+        Ok(())
+    }
+
     /// Gives `messages` back for whoever begins to write; `None` if somebody does already, and takes them along.
     fn begin_to_write(&self, messages: Vec<Message>) -> Option<Vec<Message>> {
         let limits = self.core().config.history?;
@@ -134,7 +144,7 @@ async fn write(writing: Writing, first: Vec<Message>) {
     let session = &writing.0;
     let mut next = Some(first);
     while let Some(messages) = next {
-        if let Err(error) = session.core().append(&session.key(), messages).await {
+        if let Err(error) = session.append(messages).await {
             debug!(session = %session.id().fingerprint(), %error, "messages not recorded");
         }
         next = session.next_to_write();

@@ -12,6 +12,7 @@ use super::SessionManager;
 use super::inner_session::InnerSession;
 use super::live::LiveSession;
 use crate::config;
+use crate::protocol::cause::Unavailable;
 use crate::session::{SessionKey, Timestamp};
 
 /// How a restore ended, if nothing was in its way.
@@ -31,7 +32,7 @@ pub(crate) enum NotRestored<A> {
     /// The session is over.
     Gone,
     /// Not now: later it may work.
-    Unavailable,
+    Unavailable(Unavailable),
     /// The inner service does not let this caller in. This is what it says.
     Denied(A),
 }
@@ -73,9 +74,9 @@ pub(super) enum Outcome {
     NotSupported,
     Gone,
     /// It failed, and is not tried again for a moment.
-    Failed,
+    Failed(Unavailable),
     /// There was no room, or the session is suspended: nothing was tried.
-    NotNow,
+    NotNow(Unavailable),
     /// To the caller whose request went along. The next one tries with its own.
     Denied,
 }
@@ -108,7 +109,7 @@ impl SessionManager {
         let patience = self.core.config.restore_timeout.saturating_mul(2);
         tokio::time::timeout(patience, self.restore_in_turn(session, replay))
             .await
-            .unwrap_or(Err(NotRestored::Unavailable))
+            .unwrap_or(Err(NotRestored::Unavailable(Unavailable::RestoreFailed)))
     }
 
     async fn restore_in_turn<A, R, F>(
@@ -138,9 +139,10 @@ impl SessionManager {
                     }));
                     return match wait(outcome).await {
                         Outcome::Restored(session) => Ok(RestoreOutcome::Restored(session)),
-                        Outcome::Denied => Err(denied
-                            .await
-                            .map_or(NotRestored::Unavailable, NotRestored::Denied)),
+                        Outcome::Denied => Err(denied.await.map_or(
+                            NotRestored::Unavailable(Unavailable::RestoreFailed),
+                            NotRestored::Denied,
+                        )),
                         outcome => outcome.of_another(),
                     };
                 }
@@ -193,7 +195,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if self.outcome.borrow().is_none() {
-            self.end(Outcome::Failed);
+            self.end(FAILED);
         }
     }
 }
@@ -201,7 +203,7 @@ impl Drop for Running {
 impl Outcome {
     /// Whether it is remembered for a moment.
     fn is_lasting(&self) -> bool {
-        matches!(self, Self::NotSupported | Self::Failed)
+        matches!(self, Self::NotSupported | Self::Failed(_))
     }
 
     /// What it means to a caller who has not led the restore.
@@ -212,7 +214,8 @@ impl Outcome {
             }
             Self::NotSupported => Ok(RestoreOutcome::NotSupported),
             Self::Gone => Err(NotRestored::Gone),
-            Self::Failed | Self::NotNow | Self::Denied => Err(NotRestored::Unavailable),
+            Self::Failed(cause) | Self::NotNow(cause) => Err(NotRestored::Unavailable(cause)),
+            Self::Denied => Err(NotRestored::Unavailable(Unavailable::RestoreFailed)),
         }
     }
 }
@@ -245,11 +248,14 @@ fn has_room(tasks: &mut HashMap<SessionKey, Task>, now: Timestamp) -> bool {
 
 async fn wait(mut running: watch::Receiver<Option<Outcome>>) -> Outcome {
     match running.wait_for(Option::is_some).await {
-        Ok(outcome) => outcome.clone().unwrap_or(Outcome::Failed),
-        Err(_) => Outcome::Failed,
+        Ok(outcome) => outcome.clone().unwrap_or(FAILED),
+        Err(_) => FAILED,
     }
 }
 
 fn is_remembered(at: Timestamp, now: Timestamp) -> bool {
     now.since(at) < config::RESTORE_FAILURE_MEMORY
 }
+
+/// What a restore comes to whose task ended in the middle.
+const FAILED: Outcome = Outcome::Failed(Unavailable::RestoreFailed);

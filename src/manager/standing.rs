@@ -1,6 +1,7 @@
 //! Where a live session stands, by what this instance knows.
 
-use super::live::{LiveSession, flag};
+use super::flag;
+use super::live::LiveSession;
 use crate::config;
 use crate::session::{SessionState, Timestamp};
 

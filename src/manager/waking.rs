@@ -7,10 +7,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::{debug, warn};
 
 use super::eviction::Full;
-use super::live::{LiveSession, flag};
+use super::live::LiveSession;
 use super::restoring::{Outcome, Replayed};
-use super::{Busy, EndReason, SessionManager, Use};
-use crate::store::{StoreError, StoreErrorKind};
+use super::{Busy, SessionManager, Use, flag};
+use crate::protocol::cause::Unavailable;
+use crate::store::StoreError;
 
 impl SessionManager {
     /// Holds a session here that is only loaded, for a call that never replays: it stays dormant if others must.
@@ -18,14 +19,16 @@ impl SessionManager {
         &self,
         session: Arc<LiveSession>,
         replays: bool,
-    ) -> Result<Option<Arc<LiveSession>>, StoreError> {
-        let (session, _) = self.seat(session).await.map_err(|_| {
-            StoreError::new(StoreErrorKind::Unavailable, "no room for another session")
-        })?;
+    ) -> Result<Option<Arc<LiveSession>>, Unavailable> {
+        let (session, _) = self.seat(session).await.map_err(|Full(cause)| cause)?;
         if !replays {
             session.clear(flag::DORMANT);
         }
-        self.ask(session).await
+        let session = self.ask(session).await.map_err(|_| Unavailable::Store)?;
+        if let Some(session) = session.as_ref().filter(|session| session.set(flag::SERVED)) {
+            self.events().restored(session);
+        }
+        Ok(session)
     }
 
     /// Gives the session a place in the table, dormant, and wakes it there.
@@ -45,19 +48,22 @@ impl SessionManager {
     {
         let Ok(permit) = Arc::clone(&self.shared.restores.permits).try_acquire_owned() else {
             warn!("too many restores at once");
-            return Outcome::NotNow;
+            return Outcome::NotNow(Unavailable::Busy);
         };
         let session = match self.afresh(session).await {
             Ok(Some(session)) => session,
             Ok(None) => return Outcome::Gone,
             Err(error) => {
                 warn!(%error, "session not restored");
-                return Outcome::Failed;
+                return Outcome::Failed(Unavailable::Store);
             }
         };
-        let Ok((session, is_new)) = self.seat(session).await else {
-            warn!(sessions = self.len(), "no room to restore a session");
-            return Outcome::NotNow;
+        let (session, is_new) = match self.seat(session).await {
+            Ok(seated) => seated,
+            Err(Full(cause)) => {
+                warn!(sessions = self.len(), "no room to restore a session");
+                return Outcome::NotNow(cause);
+            }
         };
         if !session.has(flag::DORMANT) {
             return Outcome::AlreadyPresent(session);
@@ -67,7 +73,7 @@ impl SessionManager {
             return not_in_use(&session);
         };
         let outcome = match self.wake(&session, replay, permit, denied).await {
-            Ok(()) => let_in(&session),
+            Ok(()) => self.let_in(&session),
             Err(outcome) => outcome,
         };
         drop(busy);
@@ -108,7 +114,9 @@ impl SessionManager {
                 Ok((session, true))
             }
             // Another one was faster: its session is the one.
-            Err(_) => held().map(|held| (held, false)).ok_or(Full),
+            Err(_) => held()
+                .map(|held| (held, false))
+                .ok_or(Full(Unavailable::Busy)),
         }
     }
 
@@ -134,7 +142,7 @@ impl SessionManager {
             let (inner, told) = match replaying.await {
                 Replayed::Taken { inner, initialized } => (inner, initialized),
                 Replayed::Refused => return Err(Outcome::NotSupported),
-                Replayed::Failed => return Err(Outcome::Failed),
+                Replayed::Failed => return Err(Outcome::Failed(Unavailable::RestoreFailed)),
                 Replayed::Denied(answer) => {
                     // An error says that its caller has left.
                     drop(denied.send(answer));
@@ -151,7 +159,7 @@ impl SessionManager {
             }
             // The client finished its handshake elsewhere meanwhile: this inner session would never hear of it.
         }
-        Err(Outcome::NotNow)
+        Err(Outcome::NotNow(Unavailable::RestoreFailed))
     }
 
     /// What comes of `replaying` within the time for a restore. What it begins later, or for nobody, ends with its
@@ -181,12 +189,12 @@ impl SessionManager {
         match self.touch(session, now, false, true).await {
             Ok(true) => {}
             Ok(false) => {
-                self.end_here(session, EndReason::Expired);
+                self.end_gone(session);
                 return Err(Outcome::Gone);
             }
             Err(error) => {
                 warn!(%error, "session not restored");
-                return Err(Outcome::Failed);
+                return Err(Outcome::Failed(Unavailable::Store));
             }
         }
         session.see_exactly(now);
@@ -194,23 +202,24 @@ impl SessionManager {
             return Err(Outcome::Gone);
         }
         if session.has(flag::SUSPENDED) {
-            return Err(Outcome::NotNow);
+            return Err(Outcome::NotNow(Unavailable::Suspended));
         }
         Ok(())
     }
-}
 
-/// From here on requests find the session.
-fn let_in(session: &Arc<LiveSession>) -> Outcome {
-    session.set(flag::RESTORED);
-    session.clear(flag::DORMANT);
-    if session.uses.are_closed() {
-        // It was ended at the last moment, maybe before its inner session was there to be closed.
-        session.shut();
-        return not_in_use(session);
+    /// From here on requests find the session.
+    fn let_in(&self, session: &Arc<LiveSession>) -> Outcome {
+        session.set(flag::RESTORED);
+        session.clear(flag::DORMANT);
+        if session.uses.are_closed() {
+            // It was ended at the last moment, maybe before its inner session was there to be closed.
+            session.shut();
+            return not_in_use(session);
+        }
+        self.events().restored(session);
+        debug!(session = %session.id().fingerprint(), "session restored");
+        Outcome::Restored(Arc::clone(session))
     }
-    debug!(session = %session.id().fingerprint(), "session restored");
-    Outcome::Restored(Arc::clone(session))
 }
 
 /// What to say of a session that takes no more requests.
@@ -218,7 +227,7 @@ fn not_in_use(session: &LiveSession) -> Outcome {
     if session.has_ended() {
         Outcome::Gone
     } else {
-        Outcome::NotNow
+        Outcome::NotNow(Unavailable::Busy)
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::EndReason;
-use super::live::{LiveSession, flag, flags_of};
+use super::flag;
+use super::live::{LiveSession, flags_of};
 use crate::clock;
 use crate::config;
 use crate::session::{InvalidTransition, SessionRecord, SessionState, Values, ValuesError};
@@ -127,11 +127,13 @@ impl LiveSession {
 
     /// Takes over what the store has, unless what is held here is newer.
     pub(super) fn replace(
-        &self,
+        self: &Arc<Self>,
         record: Arc<SessionRecord>,
         revision: Revision,
         expected: Option<Revision>,
     ) {
+        // Before the lock: dropped again, it may be the last.
+        let manager = self.manager();
         let cut = {
             let mut held = self.held();
             let held_number = self.revision.load(Ordering::Acquire);
@@ -151,6 +153,9 @@ impl LiveSession {
             self.flags.fetch_or(written, Ordering::AcqRel);
             held.record = record;
             self.revision.store(revision.number(), Ordering::Release);
+            if let Some(manager) = manager.as_ref().filter(|_| suspends || resumes) {
+                manager.events().suspended(self, &held);
+            }
             let extras = held.extras.as_mut();
             extras.and_then(|extras| {
                 if resumes {
@@ -182,7 +187,7 @@ impl LiveSession {
         if error.kind() == StoreErrorKind::Gone
             && let Some(manager) = self.manager()
         {
-            manager.end_here(self, EndReason::Expired);
+            manager.end_gone(self);
         }
         error.into()
     }

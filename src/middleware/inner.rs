@@ -11,11 +11,11 @@ use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use tokio::sync::Semaphore;
 use tower_service::Service;
-use tracing::debug;
+use tracing::{Instrument, debug};
 
 use super::body::RequestBody;
 use crate::config;
-use crate::manager::InnerSession;
+use crate::manager::{InnerSession, LiveSession};
 use crate::protocol::header;
 
 /// What the layer asks of the service inside it.
@@ -152,6 +152,18 @@ where
 {
     poll_fn(|cx| inner.poll_ready(cx)).await?;
     inner.call(request).await
+}
+
+/// As [`call`], in the span of `session`.
+pub(super) async fn call_in<S, B, R>(
+    session: &LiveSession,
+    inner: &mut S,
+    request: Request<RequestBody<B>>,
+) -> Result<Response<R>, S::Error>
+where
+    S: InnerService<B, R>,
+{
+    call(inner, request).instrument(session.span()).await
 }
 
 /// Takes the inner service's id out of the headers of an answer: it never leaves.

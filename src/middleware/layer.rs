@@ -40,6 +40,8 @@ use crate::store::SessionStore;
 /// | a session that only the store knows | its initialize is sent again if the inner service has ids of its own | [`with_restore`](Self::with_restore) |
 /// | until the inner service has taken it up | 10 s | [`with_restore_timeout`](Self::with_restore_timeout) |
 /// | headers that go along | `Host`, `Origin`, credentials, `Forwarded`, traces | [`with_restore_headers`](Self::with_restore_headers) |
+/// | who is told what happens to sessions | nobody | [`with_observer`](Self::with_observer) |
+/// | events that wait for an observer | 4 096 | [`with_observer_queue`](Self::with_observer_queue) |
 /// | bodies inside a session | not read | [`with_strict_bodies`](Self::with_strict_bodies) |
 ///
 /// Fixed: all bodies being read together 256 MiB; of a refused body 4 MiB are read, for at most 5 s; 1 024 initializes
@@ -103,7 +105,8 @@ impl SessionLayer {
     /// Refuses new sessions with 503 from now on; after `grace`, ends the streams of this instance.
     ///
     /// Sessions stay alive, and their requests are served until the process ends. The store is told of all that was
-    /// used last. For a rolling deploy: call it, wait for it, then stop the server.
+    /// used last, and observers of all that happened, which may take 5 s more. For a rolling deploy: call it, wait for it,
+    /// then stop the server.
     ///
     /// # Cancel safety
     ///

@@ -9,7 +9,11 @@ mod future;
 mod guard;
 mod history_options;
 mod inner;
+mod known;
 mod layer;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod observing;
 mod options;
 mod paths;
 mod principal;

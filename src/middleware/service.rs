@@ -12,14 +12,16 @@ use tower_service::Service;
 
 use super::body::RequestBody;
 use super::endpoint::{Endpoint, First};
-use super::future::{Known, Passing, ResponseFuture};
+use super::future::{Passing, ResponseFuture};
 use super::inner::{Address, Closer, InnerService, Spare};
+use super::known::Known;
 use super::paths::{Arrival, Kept, arrive, may_resume, swap_id};
 use super::reply;
-use crate::manager::{Busy, SessionContext};
+use crate::manager::{Busy, LiveSession, SessionContext};
 use crate::protocol::error::Refusal;
 use crate::protocol::header::{self, Lines, Present};
 use crate::protocol::request::Decision;
+use crate::session::Timestamp;
 
 /// A service with sessions: what [`SessionLayer`](crate::SessionLayer) makes of the service inside it.
 pub struct Session<S> {
@@ -74,17 +76,17 @@ where
         // From here to the inner service the request stays in one piece: its parts are large, and each move costs.
         let allowed = &self.endpoint.options.allowed;
         if let Some(refusal) = allowed.refusal(request.uri(), request.headers()) {
-            return self.refuse(refusal);
+            return self.refuse(None, refusal);
         }
         let lines = Lines::of(request.headers());
         let present = lines.present;
         match self.endpoint.first_look(&request, &lines) {
             First::Passes(decision) => self.pass(request, decision, present),
             First::Live(session, now) => match self.endpoint.enter(session, now, &mut request) {
-                Some(busy) => self.call_in_session(request, busy, present),
+                Some(busy) => self.call_in_session(request, busy, present, now),
                 None => self.wait(request),
             },
-            First::Refused(refusal) => self.refuse(refusal),
+            First::Refused(refusal) => self.refuse(None, refusal),
             First::Waits => self.wait(request),
         }
     }
@@ -126,13 +128,14 @@ impl<S> Session<S> {
         ResponseFuture::passthrough(self.inner.call(request), passing)
     }
 
-    /// Calls the inner service in a session that lives here.
+    /// Calls the inner service, `now`, in a session that lives here.
     #[inline]
     fn call_in_session<B, R>(
         &mut self,
         mut request: Request<B>,
         busy: Busy,
         present: Present,
+        now: Timestamp,
     ) -> ResponseFuture<S::Future, R, S::Error>
     where
         S: InnerService<B, R>,
@@ -140,19 +143,26 @@ impl<S> Session<S> {
         R: Body<Data = Bytes> + Send + 'static,
     {
         if present.last_event_id && !may_resume(request.method(), busy.session()) {
-            return self.refuse(Refusal::UnknownLastEventId);
+            return self.refuse(Some(busy.session()), Refusal::UnknownLastEventId);
         }
+        self.endpoint.manager.events().used(busy.session(), now);
         let inner_id = swap_id(request.headers_mut(), busy.session());
         let context = SessionContext::live(Arc::clone(busy.session()));
         request.extensions_mut().insert(context);
         let mut known = Known::new(busy, Arc::clone(&self.endpoint), inner_id);
         let request = known.tapped(request.map(RequestBody::unread));
+        let span = known.busy.session().span_if_read();
+        let entered = span.as_ref().map(|span| span.enter());
         if known.inner_id().is_none() || !self.endpoint.replays() {
-            return ResponseFuture::known(self.inner.call(request), known, None);
+            let future = self.inner.call(request);
+            drop(entered);
+            return ResponseFuture::known(future, known, None, span);
         }
         let (request, kept) = Kept::of(request);
         let again = kept.later(Arc::clone(&self.spare), self.closer().clone());
-        ResponseFuture::known(self.inner.call(request), known, Some(again))
+        let future = self.inner.call(request);
+        drop(entered);
+        ResponseFuture::known(future, known, Some(again), span)
     }
 
     /// Goes the way of a request that must wait, with a fresh copy of the inner service.
@@ -174,16 +184,19 @@ impl<S> Session<S> {
     }
 
     /// Answers without the inner service.
-    fn refuse<F, R, E>(&mut self, refusal: Refusal) -> ResponseFuture<F, R, E>
+    fn refuse<F, R, E>(
+        &mut self,
+        session: Option<&Arc<LiveSession>>,
+        refusal: Refusal,
+    ) -> ResponseFuture<F, R, E>
     where
         S: Clone,
         R: Send + 'static,
         E: Send + 'static,
     {
         drop(self.release_ready());
-        ResponseFuture::session(Box::pin(std::future::ready(Ok(reply::refuse(
-            refusal, None,
-        )))))
+        let answer = reply::refuse(&self.endpoint, session, refusal, None);
+        ResponseFuture::session(Box::pin(std::future::ready(Ok(answer))))
     }
 
     /// Drops the ready service, which may hold a permit that another request needs; gives a copy that is not ready.

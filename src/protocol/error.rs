@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::StatusCode;
 
+use super::cause::{RefusalCause, Unavailable};
 use super::message::RequestId;
 
 /// An error object as constant text.
@@ -49,8 +50,8 @@ pub(crate) enum Refusal {
     ForbiddenHost,
     /// The answer to an initialize is too long, too late or cannot be read.
     BadInitializeAnswer,
-    /// A store is down, something is full, or this instance is shutting down.
-    Unavailable,
+    /// A store is down, something is full, or this instance is shutting down: to the client all the same.
+    Unavailable(Unavailable),
 }
 
 impl Refusal {
@@ -63,7 +64,7 @@ impl Refusal {
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::ForbiddenOrigin | Self::ForbiddenHost => StatusCode::FORBIDDEN,
             Self::BadInitializeAnswer => StatusCode::BAD_GATEWAY,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::MissingSessionId
             | Self::SeveralSessionIds
             | Self::SeveralVersions
@@ -74,6 +75,30 @@ impl Refusal {
             | Self::InitializeRemoved
             | Self::UnknownLastEventId
             | Self::NotJson => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// What an operator is told of it. 1:1, but for a 503, which has one answer and many causes.
+    pub(crate) fn cause(self) -> RefusalCause {
+        match self {
+            Self::SessionNotFound => RefusalCause::SessionNotFound,
+            Self::MissingSessionId => RefusalCause::MissingSessionId,
+            Self::SeveralSessionIds => RefusalCause::SeveralSessionIds,
+            Self::SeveralVersions => RefusalCause::SeveralVersions,
+            Self::UnsupportedVersion => RefusalCause::UnsupportedVersion,
+            Self::BatchNotAllowed => RefusalCause::BatchNotAllowed,
+            Self::DuplicateMember => RefusalCause::DuplicateMember,
+            Self::AlreadyInitialized => RefusalCause::AlreadyInitialized,
+            Self::InitializeRemoved => RefusalCause::InitializeRemoved,
+            Self::UnknownLastEventId => RefusalCause::UnknownLastEventId,
+            Self::NotJson => RefusalCause::NotJson,
+            Self::TooLarge => RefusalCause::TooLarge,
+            Self::UnsupportedContentCoding => RefusalCause::UnsupportedContentCoding,
+            Self::MethodNotAllowed { .. } => RefusalCause::MethodNotAllowed,
+            Self::ForbiddenOrigin => RefusalCause::ForbiddenOrigin,
+            Self::ForbiddenHost => RefusalCause::ForbiddenHost,
+            Self::BadInitializeAnswer => RefusalCause::BadInitializeAnswer,
+            Self::Unavailable(cause) => cause.into(),
         }
     }
 
@@ -98,7 +123,7 @@ impl Refusal {
             // `-32000` to `-32019` get no new meanings (2026-07-28, Error Codes), and JSON-RPC's
             // own code for a fault of the server is legal in every revision.
             Self::BadInitializeAnswer => error_object!(-32603, "No readable answer to initialize"),
-            Self::Unavailable => error_object!(-32603, "Service unavailable, try again later"),
+            Self::Unavailable(_) => error_object!(-32603, "Service unavailable, try again later"),
             Self::MissingSessionId => error_object!(-32600, "Mcp-Session-Id header is required"),
             Self::SeveralSessionIds => error_object!(-32600, "Several Mcp-Session-Id headers"),
             Self::SeveralVersions => error_object!(-32600, "Several MCP-Protocol-Version headers"),
@@ -149,7 +174,7 @@ mod tests {
         Refusal::ForbiddenOrigin,
         Refusal::ForbiddenHost,
         Refusal::BadInitializeAnswer,
-        Refusal::Unavailable,
+        Refusal::Unavailable(Unavailable::Store),
     ];
 
     fn json(body: &Bytes) -> Value {
@@ -216,7 +241,7 @@ mod tests {
             statuses,
             HashSet::from([400, 403, 404, 405, 413, 415, 502, 503])
         );
-        assert_eq!(Refusal::Unavailable.status(), 503);
+        assert_eq!(Refusal::Unavailable(Unavailable::Full).status(), 503);
         assert_eq!(Refusal::MethodNotAllowed { allow: "POST" }.status(), 405);
     }
 }

@@ -11,6 +11,7 @@ mod json;
 
 pub(crate) mod message;
 
+pub(crate) mod cause;
 pub(crate) mod error;
 pub(crate) mod initialize;
 
@@ -20,4 +21,5 @@ pub(crate) mod request;
 pub(crate) mod spoken;
 pub(crate) mod sse;
 
+pub use cause::RefusalCause;
 pub use version::{InvalidProtocolVersion, ProtocolVersion};

@@ -72,7 +72,7 @@ impl SessionHistory {
         let session = self.session()?;
         match session.core().redacted(message) {
             Some(message) => {
-                let appended = session.core().append(&session.key(), vec![message]).await;
+                let appended = session.append(vec![message]).await;
                 appended.map_err(|error| session.note_if_gone(error))
             }
             None => Ok(()),

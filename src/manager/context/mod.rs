@@ -12,10 +12,10 @@ use serde_json::value::RawValue;
 
 pub use history::SessionHistory;
 
-use super::EndReason;
-use super::live::{LiveSession, flag};
+use super::live::LiveSession;
 use super::pending::Pending;
 use super::writing::SessionError;
+use super::{EndReason, flag};
 use crate::protocol::ProtocolVersion;
 use crate::session::{
     ClientInfo, Fingerprint, Handshake, Principal, SessionId, SessionState, Timestamp,
@@ -216,7 +216,7 @@ impl SessionContext {
         let manager = session.manager().ok_or(StoreErrorKind::Unavailable)?;
         // In a task of its own: whoever leaves does not leave half a session behind.
         let ending =
-            tokio::spawn(async move { manager.terminate(&session, EndReason::Deleted).await });
+            tokio::spawn(async move { manager.terminate(&session, EndReason::Terminated).await });
         ending.await.map_err(|_| StoreErrorKind::OutcomeUnknown)??;
         Ok(())
     }

@@ -1,12 +1,14 @@
 //! What operators do with sessions.
 
 mod info;
+mod statistics;
 mod terminating;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use info::{SessionFilter, SessionInfo, SessionListPage};
+pub use statistics::{Standings, Statistics, StoredStatistics};
 
 use super::SessionManager;
 use super::live::LiveSession;

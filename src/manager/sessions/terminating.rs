@@ -21,10 +21,14 @@ impl Sessions {
     pub async fn terminate(&self, key: &SessionKey) -> Result<bool, StoreError> {
         let (sessions, key) = (self.clone(), *key);
         in_a_task(async move {
+            if let Some(live) = sessions.live(&key).await {
+                return sessions.0.terminate(&live, EndReason::Terminated).await;
+            }
             let core = &sessions.0.core;
             let existed = core.delete(&key, core.now()).await?;
+            // A request may have taken it up meanwhile.
             if let Some(live) = sessions.live(&key).await {
-                sessions.0.end_here(&live, EndReason::Deleted);
+                sessions.0.end_here(&live, EndReason::Terminated);
             }
             Ok(existed)
         })
@@ -49,13 +53,10 @@ impl Sessions {
             let index = sessions.index()?;
             let now = core.now();
             let until = core.absolute_end(now);
-            core.limited(index.bar(&owner, now, until)).await?;
-            for live in sessions.0.shared.admission.live_of(&owner) {
-                if live.record().created() <= now {
-                    sessions.0.end_here(&live, EndReason::Deleted);
-                }
-            }
-            Ok(())
+            let mut here = sessions.0.shared.admission.live_of(&owner);
+            here.retain(|live| live.record().created() <= now);
+            let bar = core.limited(index.bar(&owner, now, until));
+            sessions.0.end_all(&here, EndReason::Terminated, bar).await
         })
         .await
     }

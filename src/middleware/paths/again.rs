@@ -11,10 +11,12 @@ use super::known::{enter, may_resume, open};
 use super::restore::{Unrestored, restore};
 use crate::manager::{LiveSession, Lost, flag};
 use crate::middleware::body::{KeptBody, RequestBody};
-use crate::middleware::future::{Answered, Boxed, Known};
-use crate::middleware::inner::{Closer, InnerService, Spare, call};
+use crate::middleware::future::Boxed;
+use crate::middleware::inner::{Closer, InnerService, Spare, call_in};
+use crate::middleware::known::{Answered, Known};
 use crate::middleware::replay::Replay;
 use crate::middleware::reply::{self, Answer};
+use crate::protocol::cause::Unavailable;
 use crate::protocol::error::Refusal;
 use crate::protocol::header;
 
@@ -79,23 +81,25 @@ impl<B> Kept<B> {
             return Ok(answer);
         }
         if let Some(refusal) = self.refusal(&session) {
-            return Ok(reply::refuse(refusal, None));
+            let endpoint = &known.endpoint;
+            return Ok(reply::refuse(endpoint, Some(&session), refusal, None));
         }
         let Some(body) = RequestBody::again(&self.body) else {
-            return Ok(reply::unavailable(None));
+            return Ok(lost(&known));
         };
         let is_post = self.parts.method == Method::POST;
         // The replay may have said for the client what this request says.
         let body = match open(&known.endpoint, is_post, body, &session, None).await {
             Ok(body) => body,
-            Err(unopened) => return Ok(unopened.answer(None)),
+            Err(unopened) => return Ok(unopened.answer(&known.endpoint, &session, None)),
         };
         let inner_id = enter(&mut self.parts, &known.busy);
         known.set_inner_id(inner_id);
-        let response = call(&mut inner, Request::from_parts(self.parts, body)).await?;
+        let request = Request::from_parts(self.parts, body);
+        let response = call_in(&session, &mut inner, request).await?;
         Ok(match known.answer(response) {
             Answered::Given(answer) => answer,
-            Answered::Lost(_) => reply::unavailable(None),
+            Answered::Lost(known) => lost(&known),
         })
     }
 
@@ -108,18 +112,20 @@ impl<B> Kept<B> {
     {
         let now = known.endpoint.manager.core().now();
         let session = known.busy.session();
+        let refuse = |refusal| reply::refuse(&known.endpoint, Some(session), refusal, None);
         match session.note_lost(known.inner_id(), now) {
             // The next request restores it: this one cannot be sent again.
-            Lost::Dormant if !self.body.is_whole() => return Err(reply::unavailable(None)),
+            Lost::Dormant if !self.body.is_whole() => return Err(lost(known)),
             Lost::Dormant => {}
             Lost::Moved if !session.has(flag::SUSPENDED) => return Ok(()),
-            Lost::Moved | Lost::TooSoon => return Err(reply::unavailable(None)),
+            Lost::Moved => return Err(refuse(Refusal::Unavailable(Unavailable::Suspended))),
+            Lost::TooSoon => return Err(lost(known)),
         }
         let replay = Replay::new(inner, closer, &known.endpoint, &self.parts);
         match restore::<S, B, R>(&known.endpoint, Arc::clone(session), replay).await {
             Ok(restored) if Arc::ptr_eq(&restored, session) => Ok(()),
-            Ok(_) => Err(reply::unavailable(None)),
-            Err(Unrestored::Refused(refusal)) => Err(reply::refuse(refusal, None)),
+            Ok(_) => Err(lost(known)),
+            Err(Unrestored::Refused(refusal)) => Err(refuse(refusal)),
             Err(Unrestored::Answered(answer)) => Err(answer),
         }
     }
@@ -132,4 +138,10 @@ impl<B> Kept<B> {
         let resumes = self.parts.headers.contains_key(header::LAST_EVENT_ID);
         (resumes && !may_resume(&self.parts.method, session)).then_some(Refusal::UnknownLastEventId)
     }
+}
+
+/// The answer to a request whose inner session is lost, and which cannot be sent again.
+fn lost<R>(known: &Known) -> Answer<R> {
+    let (endpoint, session) = (&known.endpoint, known.busy.session());
+    reply::unavailable(endpoint, Some(session), Unavailable::InnerSessionLost, None)
 }

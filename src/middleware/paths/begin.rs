@@ -10,12 +10,14 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::warn;
 
 use crate::manager::{
-    Beginning, Busy, InnerSession, LiveSession, Pending, Reservation, SessionContext, Use,
+    Beginning, Busy, Full, InnerSession, LiveSession, Pending, Reservation, SessionContext, Use,
 };
-use crate::middleware::endpoint::Endpoint;
+use crate::middleware::endpoint::{Endpoint, PrincipalUnknown};
 use crate::middleware::inner::Address;
 use crate::middleware::reply::{self, Answer};
 use crate::protocol::ProtocolVersion;
+use crate::protocol::cause::Unavailable;
+use crate::protocol::error::Refusal;
 use crate::protocol::header;
 use crate::session::{Handshake, OwnerTag, Principal, Timestamp};
 use crate::store::StoreErrorKind;
@@ -37,9 +39,18 @@ pub(super) struct Admitted {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum NotBegun {
     /// None can begin now; later one may.
-    NotNow,
+    NotNow(Unavailable),
     /// The store will never keep what this client says of itself.
     TooLarge,
+}
+
+impl From<NotBegun> for Refusal {
+    fn from(not_begun: NotBegun) -> Self {
+        match not_begun {
+            NotBegun::NotNow(cause) => Self::Unavailable(cause),
+            NotBegun::TooLarge => Self::TooLarge,
+        }
+    }
 }
 
 /// Makes room for the session that a request may begin.
@@ -50,20 +61,22 @@ pub(super) async fn admit(
 ) -> Result<Admitted, NotBegun> {
     let manager = &endpoint.manager;
     if manager.is_draining() {
-        return Err(NotBegun::NotNow);
+        return Err(NotBegun::NotNow(Unavailable::Draining));
     }
     // Before it is asked who is calling: what is said of a principal later counts for this one too.
     let requested = manager.core().now();
-    let principal = endpoint.principal(parts).map_err(|_| NotBegun::NotNow)?;
+    let principal = endpoint
+        .principal(parts)
+        .map_err(|PrincipalUnknown| NotBegun::NotNow(Unavailable::PrincipalUnknown))?;
     let permit = Arc::clone(manager.initializes())
         .try_acquire_owned()
-        .map_err(|_| NotBegun::NotNow)?;
+        .map_err(|_| NotBegun::NotNow(Unavailable::Busy))?;
     let room = manager
         .admit(principal.as_ref().map(OwnerTag::of), true)
         .await
-        .map_err(|_| {
+        .map_err(|Full(cause)| {
             warn!(sessions = manager.len(), "no room for another session");
-            NotBegun::NotNow
+            NotBegun::NotNow(cause)
         })?;
     let asked = Handshake::new(params.clone(), ProtocolVersion::ASSUMED);
     let pending = Pending::new(Arc::clone(manager.core()), principal.clone(), asked);
@@ -125,7 +138,7 @@ impl Admitted {
                 warn!(%error, "session not created");
                 match error.kind() {
                     StoreErrorKind::TooLarge => NotBegun::TooLarge,
-                    _ => NotBegun::NotNow,
+                    _ => NotBegun::NotNow(Unavailable::Store),
                 }
             })?;
         pending.0.begin(Arc::clone(&session));

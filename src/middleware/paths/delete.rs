@@ -7,6 +7,7 @@ use tracing::warn;
 use crate::manager::{EndReason, LiveSession};
 use crate::middleware::endpoint::Endpoint;
 use crate::middleware::reply::{self, Answer};
+use crate::protocol::cause::Unavailable;
 use crate::protocol::error::Refusal;
 
 /// Ends `session`, and answers once the store has said so.
@@ -14,15 +15,17 @@ use crate::protocol::error::Refusal;
 /// All of it runs in a task of its own: a client that leaves does not leave half a session behind.
 pub(super) async fn run<R>(endpoint: &Endpoint, session: Arc<LiveSession>) -> Answer<R> {
     let manager = endpoint.manager.clone();
-    let ending = tokio::spawn(async move { manager.terminate(&session, EndReason::Deleted).await });
+    let ended = Arc::clone(&session);
+    let ending = tokio::spawn(async move { manager.terminate(&ended, EndReason::Deleted).await });
+    let unavailable = |cause| reply::unavailable(endpoint, Some(&session), cause, None);
     match ending.await {
         Ok(Ok(true)) => reply::ended(),
         // Somebody else was faster.
-        Ok(Ok(false)) => reply::refuse(Refusal::SessionNotFound, None),
+        Ok(Ok(false)) => reply::refuse(endpoint, Some(&session), Refusal::SessionNotFound, None),
         Ok(Err(error)) => {
             warn!(%error, "session not ended");
-            reply::unavailable(None)
+            unavailable(Unavailable::Store)
         }
-        Err(_) => reply::unavailable(None),
+        Err(_) => unavailable(Unavailable::Panicked),
     }
 }

@@ -20,10 +20,12 @@ use super::{Arrival, find};
 use crate::config;
 use crate::manager::{LiveSession, flag};
 use crate::middleware::body::{RequestBody, ResponseBody};
-use crate::middleware::future::Known;
-use crate::middleware::inner::{self, InnerService, call};
-use crate::middleware::reply::{self, Answer, GrpcCode};
+use crate::middleware::inner::{self, InnerService, call, call_in};
+use crate::middleware::known::Known;
+use crate::middleware::reply::{self, Answer};
 use crate::protocol::ProtocolVersion;
+use crate::protocol::cause::Unavailable;
+use crate::protocol::error::Refusal;
 use crate::protocol::header::{self, RawId};
 use crate::store::StoreErrorKind;
 
@@ -36,22 +38,31 @@ where
 {
     let body = RequestBody::unread(body);
     let content_type = arrival.parts.headers.get(CONTENT_TYPE).cloned();
-    let status = |code| Ok(reply::grpc_status(code, content_type.clone()));
+    let endpoint = Arc::clone(&arrival.endpoint);
+    let refuse = |session: Option<&Arc<LiveSession>>, refusal| {
+        let content_type = content_type.clone();
+        Ok(reply::refuse_call(
+            &endpoint,
+            session,
+            refusal,
+            content_type,
+        ))
+    };
     match RawId::from(&arrival.parts.headers) {
-        RawId::Several => return status(GrpcCode::InvalidArgument),
+        RawId::Several => return refuse(None, Refusal::SeveralSessionIds),
         RawId::Missing if begins_session(&arrival) => {
             return initialize(arrival, body, content_type).await;
         }
         RawId::Missing => return arrival.pass(body, false).await,
         RawId::One(_) => {}
     }
-    match find(&arrival.endpoint, &arrival.parts).await {
-        Ok(Some(session)) => match in_session(arrival, body, session).await {
+    match find(&endpoint, &arrival.parts).await {
+        Ok(Some(session)) => match in_session(arrival, body, Arc::clone(&session)).await {
             Ok(result) => result,
-            Err(code) => status(code),
+            Err(refusal) => refuse(Some(&session), refusal),
         },
-        Ok(None) => status(GrpcCode::NotFound),
-        Err(_) => status(GrpcCode::Unavailable),
+        Ok(None) => refuse(None, Refusal::SessionNotFound),
+        Err(cause) => refuse(None, Refusal::Unavailable(cause)),
     }
 }
 
@@ -60,12 +71,12 @@ fn begins_session<S>(arrival: &Arrival<S>) -> bool {
     options.stateful && options.grpc_initialize.as_deref() == Some(arrival.parts.uri.path())
 }
 
-/// Serves a call of a session; the error is the status to answer with.
+/// Serves a call of a session; the error is what to answer with.
 async fn in_session<S, B, R>(
     mut arrival: Arrival<S>,
     body: RequestBody<B>,
     session: Arc<LiveSession>,
-) -> Result<Result<Answer<R>, S::Error>, GrpcCode>
+) -> Result<Result<Answer<R>, S::Error>, Refusal>
 where
     S: InnerService<B, R>,
     B: Body<Data = Bytes> + Send + 'static,
@@ -74,30 +85,33 @@ where
     let endpoint = &arrival.endpoint;
     let session = restore::load_only(endpoint, session)
         .await
-        .map_err(|_| GrpcCode::Unavailable)?
-        .ok_or(GrpcCode::NotFound)?;
+        .map_err(Refusal::Unavailable)?
+        .ok_or(Refusal::SessionNotFound)?;
     let mut busy = endpoint
         .begin(Arc::clone(&session), &arrival.parts.method)
         .ok_or(if session.is_detached() {
-            GrpcCode::Unavailable
+            Refusal::Unavailable(Unavailable::Busy)
         } else {
-            GrpcCode::NotFound
+            Refusal::SessionNotFound
         })?;
     busy.wait();
     if session.has(flag::SUSPENDED) {
-        return Err(GrpcCode::Unavailable);
+        return Err(Refusal::Unavailable(Unavailable::Suspended));
     }
     endpoint
         .manager
         .note_use(&session, true)
         .await
         .map_err(|error| match error.kind() {
-            StoreErrorKind::Gone => GrpcCode::NotFound,
-            _ => GrpcCode::Unavailable,
+            StoreErrorKind::Gone => Refusal::SessionNotFound,
+            _ => Refusal::Unavailable(Unavailable::Store),
         })?;
+    let manager = &endpoint.manager;
+    manager.events().used(&session, manager.core().now());
     let inner_id = enter(&mut arrival.parts, &busy);
     let known = Known::new(busy, arrival.endpoint, inner_id);
-    let result = call(&mut arrival.inner, Request::from_parts(arrival.parts, body)).await;
+    let request = Request::from_parts(arrival.parts, body);
+    let result = call_in(&session, &mut arrival.inner, request).await;
     Ok(result.map(|response| known.answer_as_it_is(response)))
 }
 
@@ -112,13 +126,16 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     R: Body<Data = Bytes> + Send + 'static,
 {
-    let unavailable = |content_type| reply::grpc_status(GrpcCode::Unavailable, content_type);
+    let endpoint = Arc::clone(&arrival.endpoint);
+    let refuse = |refusal, content_type| reply::refuse_call(&endpoint, None, refusal, content_type);
     let params = serde_json::value::RawValue::from_string("{}".to_owned()).unwrap_or_default();
-    let Ok(admitted) = admit(&arrival.endpoint, &arrival.parts, params).await else {
-        return Ok(unavailable(content_type));
+    let admitted = match admit(&endpoint, &arrival.parts, params).await {
+        Ok(admitted) => admitted,
+        Err(not_begun) => return Ok(refuse(not_begun.into(), content_type)),
     };
     let begun = in_a_task(begin(arrival, admitted, body, content_type.clone())).await;
-    begun.unwrap_or_else(|| Ok(unavailable(content_type)))
+    let panicked = Refusal::Unavailable(Unavailable::Panicked);
+    begun.unwrap_or_else(|| Ok(refuse(panicked, content_type)))
 }
 
 async fn begin<S, B, R>(
@@ -133,31 +150,30 @@ where
     R: Body<Data = Bytes> + Send + 'static,
 {
     arrival.parts.extensions.insert(admitted.context());
+    let endpoint = arrival.endpoint;
     let answering = async {
         let mut response =
             call(&mut arrival.inner, Request::from_parts(arrival.parts, body)).await?;
         inner::take_id(response.headers_mut());
         Ok(hold(response).await)
     };
-    let unavailable = || {
-        Begun::without_session(reply::grpc_status(
-            GrpcCode::Unavailable,
-            content_type.clone(),
-        ))
+    let refuse = |refusal| {
+        let content_type = content_type.clone();
+        Begun::without_session(reply::refuse_call(&endpoint, None, refusal, content_type))
     };
     Ok(
         match tokio::time::timeout(config::GRPC_TIMEOUT, answering).await {
-            Err(_) => unavailable(),
+            Err(_) => refuse(Refusal::BadInitializeAnswer),
             Ok(held) => match held? {
                 Some((answer, true)) => match admitted
                     .commit(answer, ProtocolVersion::ASSUMED, None)
                     .await
                 {
                     Ok(begun) => begun,
-                    Err(_) => unavailable(),
+                    Err(not_begun) => refuse(not_begun.into()),
                 },
                 Some((answer, false)) => Begun::without_session(answer),
-                None => unavailable(),
+                None => refuse(Refusal::BadInitializeAnswer),
             },
         },
     )

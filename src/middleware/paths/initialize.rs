@@ -8,11 +8,12 @@ use http::header::ACCEPT_ENCODING;
 use http_body::Body;
 
 use super::Arrival;
-use super::begin::{Admitted, Begun, NotBegun, admit, in_a_task};
+use super::begin::{Admitted, Begun, admit, in_a_task};
 use crate::middleware::answer::{Outcome, examine};
 use crate::middleware::body::RequestBody;
 use crate::middleware::inner::{self, InnerService, call};
 use crate::middleware::reply::{self, Answer};
+use crate::protocol::cause::Unavailable;
 use crate::protocol::error::Refusal;
 use crate::protocol::header;
 use crate::protocol::initialize::InitializeParams;
@@ -39,17 +40,20 @@ where
     else {
         return arrival.pass(body, false).await;
     };
+    let endpoint = Arc::clone(&arrival.endpoint);
+    let refuse = |refusal| reply::refuse(&endpoint, None, refusal, Some(id));
     let params = InitializeParams::of(message)
         .and_then(InitializeParams::to_stored)
         .unwrap_or_default();
-    if params.get().len() > arrival.endpoint.manager.core().config.max_initialize_params {
-        return Ok(reply::refuse(Refusal::TooLarge, Some(id)));
+    if params.get().len() > endpoint.manager.core().config.max_initialize_params {
+        return Ok(refuse(Refusal::TooLarge));
     }
-    let Ok(admitted) = admit(&arrival.endpoint, &arrival.parts, params).await else {
-        return Ok(reply::unavailable(Some(id)));
+    let admitted = match admit(&endpoint, &arrival.parts, params).await {
+        Ok(admitted) => admitted,
+        Err(not_begun) => return Ok(refuse(not_begun.into())),
     };
     let begun = in_a_task(begin(arrival, admitted, body, id.clone().into_owned())).await;
-    begun.unwrap_or_else(|| Ok(reply::unavailable(Some(id))))
+    begun.unwrap_or_else(|| Ok(refuse(Refusal::Unavailable(Unavailable::Panicked))))
 }
 
 /// Calls the inner service, and makes a session if it says yes.
@@ -69,35 +73,28 @@ where
         arrival.parts.headers.remove(name);
     }
     arrival.parts.extensions.insert(admitted.context());
-    let core = Arc::clone(arrival.endpoint.manager.core());
+    let endpoint = arrival.endpoint;
+    let config = &endpoint.manager.core().config;
+    let refuse = |refusal| reply::refuse(&endpoint, None, refusal, Some(&id));
     let answering = async {
         let request = Request::from_parts(arrival.parts, body);
         let mut response = call(&mut arrival.inner, request).await?;
         let inner_id = inner::take_id(response.headers_mut());
         let inner = inner_id.map(|id| arrival.closer.inner_session(id, admitted.address.clone()));
-        let (answer, outcome) = examine(response, &id, core.config.max_initialize_answer).await;
+        let (answer, outcome) = examine(response, &id, config.max_initialize_answer).await;
         Ok((answer, outcome, inner))
     };
     let (answer, outcome, inner) =
-        match tokio::time::timeout(core.config.initialize_timeout, answering).await {
+        match tokio::time::timeout(config.initialize_timeout, answering).await {
             Ok(result) => result?,
-            Err(_) => (
-                reply::refuse(Refusal::BadInitializeAnswer, Some(&id)),
-                Outcome::Failure,
-                None,
-            ),
+            Err(_) => (refuse(Refusal::BadInitializeAnswer), Outcome::Failure, None),
         };
     Ok(match outcome {
         Outcome::Success(version) => match admitted.commit(answer, version, inner).await {
             Ok(begun) => begun,
-            Err(NotBegun::TooLarge) => {
-                Begun::without_session(reply::refuse(Refusal::TooLarge, Some(&id)))
-            }
-            Err(NotBegun::NotNow) => Begun::without_session(reply::unavailable(Some(&id))),
+            Err(not_begun) => Begun::without_session(refuse(not_begun.into())),
         },
         Outcome::Refused | Outcome::Failure => Begun::without_session(answer),
-        Outcome::Unknown => {
-            Begun::without_session(reply::refuse(Refusal::BadInitializeAnswer, Some(&id)))
-        }
+        Outcome::Unknown => Begun::without_session(refuse(Refusal::BadInitializeAnswer)),
     })
 }

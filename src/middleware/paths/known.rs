@@ -8,15 +8,16 @@ use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body;
 
 use super::restore::{self, Unrestored};
-use super::{Arrival, Kept, Unavailable, find};
+use super::{Arrival, Kept, find};
 use crate::config;
 use crate::manager::{Busy, LiveSession, SessionContext, flag};
 use crate::middleware::body::RequestBody;
 use crate::middleware::collect::{self, End, Limits};
 use crate::middleware::endpoint::Endpoint;
-use crate::middleware::future::{Answered, Known};
-use crate::middleware::inner::{Closer, InnerService, call};
+use crate::middleware::inner::{Closer, InnerService, call_in};
+use crate::middleware::known::{Answered, Known};
 use crate::middleware::reply::{self, Answer};
+use crate::protocol::cause::Unavailable;
 use crate::protocol::error::Refusal;
 use crate::protocol::header;
 use crate::protocol::message::{Peek, RequestId};
@@ -35,21 +36,26 @@ where
     R: Body<Data = Bytes> + Send + 'static,
 {
     let id = message.and_then(Peek::request_id);
-    let mut busy = match occupy::<S, B, R>(&mut arrival, session).await {
+    let mut busy = match occupy::<S, B, R>(&mut arrival, Arc::clone(&session)).await {
         Ok(busy) => busy,
-        Err(Unrestored::Refused(refusal)) => return Ok(arrival.refuse(refusal, message)),
+        Err(Unrestored::Refused(refusal)) => {
+            return Ok(arrival.refuse(Some(&session), refusal, message));
+        }
         Err(Unrestored::Answered(answer)) => return Ok(answer),
     };
     busy.wait();
     let session = Arc::clone(busy.session());
     if session.has(flag::SUSPENDED) {
-        return Ok(reply::unavailable(id));
+        let (endpoint, cause) = (&arrival.endpoint, Unavailable::Suspended);
+        return Ok(reply::unavailable(endpoint, Some(&session), cause, id));
     }
     let is_post = arrival.parts.method == Method::POST;
     let body = match open(&arrival.endpoint, is_post, body, &session, message).await {
         Ok(body) => body,
-        Err(unopened) => return Ok(unopened.answer(id)),
+        Err(unopened) => return Ok(unopened.answer(&arrival.endpoint, &session, id)),
     };
+    let events = arrival.endpoint.manager.events();
+    events.used(&session, arrival.endpoint.manager.core().now());
     let inner_id = enter(&mut arrival.parts, &busy);
     let mut known = Known::new(busy, arrival.endpoint, inner_id);
     let request = known.tapped(Request::from_parts(arrival.parts, body));
@@ -80,10 +86,10 @@ where
         session = match find(endpoint, &arrival.parts).await {
             Ok(Some(found)) => found,
             Ok(None) => return Err(Unrestored::Refused(Refusal::SessionNotFound)),
-            Err(Unavailable) => break,
+            Err(cause) => return Err(Unrestored::Refused(Refusal::Unavailable(cause))),
         };
     }
-    Err(Unrestored::Refused(Refusal::Unavailable))
+    Err(Unrestored::Refused(Refusal::Unavailable(Unavailable::Busy)))
 }
 
 /// Calls the inner service in a session; once more if that has lost its own.
@@ -99,13 +105,15 @@ where
     R: Body<Data = Bytes> + Send + 'static,
 {
     if known.inner_id().is_none() || !known.endpoint.replays() {
-        return Ok(match known.answer(call(&mut inner, request).await?) {
+        let response = call_in(known.busy.session(), &mut inner, request).await?;
+        return Ok(match known.answer(response) {
             Answered::Given(answer) => answer,
             Answered::Lost(known) => known.end(),
         });
     }
     let (request, kept) = Kept::of(request);
-    match known.answer(call(&mut inner, request).await?) {
+    let response = call_in(known.busy.session(), &mut inner, request).await?;
+    match known.answer(response) {
         Answered::Given(answer) => Ok(answer),
         Answered::Lost(known) => kept.again(inner, closer, known).await,
     }
@@ -195,7 +203,7 @@ where
     let read = collect::read(body, limits).await;
     match read.end {
         End::Whole => {}
-        End::Full => return Err(Unopened::Store(StoreErrorKind::Unavailable.into())),
+        End::Full => return Err(Unopened::Full),
         End::TooLong | End::NotJson | End::TooSlow | End::Broken => return Err(Unopened::Body),
     }
     let message = Peek::parse(read.bytes());
@@ -228,24 +236,34 @@ impl Said {
 pub(super) enum Unopened {
     /// Its body did not come.
     Body,
+    /// Too much of bodies is being read.
+    Full,
     /// It says what a replay has said already.
     Duplicate,
     Store(StoreError),
 }
 
 impl Unopened {
-    pub(super) fn answer<R>(self, id: Option<&RequestId<'_>>) -> Answer<R> {
-        match self {
-            Self::Body => reply::refuse(Refusal::NotJson, id),
-            Self::Duplicate => reply::accepted(),
-            Self::Store(error) if error.kind() == StoreErrorKind::Gone => {
-                reply::refuse(Refusal::SessionNotFound, id)
+    pub(super) fn answer<R>(
+        self,
+        endpoint: &Endpoint,
+        session: &Arc<LiveSession>,
+        id: Option<&RequestId<'_>>,
+    ) -> Answer<R> {
+        let refusal = match self {
+            Self::Duplicate => return reply::accepted(),
+            Self::Body => Refusal::NotJson,
+            Self::Full => {
+                tracing::warn!("use of a session could not be noted: too many bodies are read");
+                Refusal::Unavailable(Unavailable::Busy)
             }
+            Self::Store(error) if error.kind() == StoreErrorKind::Gone => Refusal::SessionNotFound,
             Self::Store(error) => {
                 tracing::warn!(%error, "use of a session could not be noted");
-                reply::unavailable(id)
+                Refusal::Unavailable(Unavailable::Store)
             }
-        }
+        };
+        reply::refuse(endpoint, Some(session), refusal, id)
     }
 }
 

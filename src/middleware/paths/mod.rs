@@ -17,13 +17,14 @@ use http_body::Body;
 
 use super::body::RequestBody;
 use super::collect::{self, End, Limits};
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, PrincipalUnknown};
 use super::future::Passing;
 use super::inner::{Address, Closer, InnerService, call};
 use super::options::{MissingId, Modern, StaleNotification, UnknownId};
 use super::reply::{self, Answer};
 use crate::config;
 use crate::manager::LiveSession;
+use crate::protocol::cause::Unavailable;
 use crate::protocol::error::Refusal;
 use crate::protocol::header::{self, Lines, RawId};
 use crate::protocol::message::{Peek, PeekError, may_concern_us};
@@ -41,9 +42,6 @@ pub(super) struct Arrival<S> {
     pub(super) closer: Closer,
     pub(super) parts: Parts,
 }
-
-/// A session could not be looked for: the store, or the principal, is not to be had.
-struct Unavailable;
 
 /// Finds out which way a request goes, and goes it.
 pub(super) async fn arrive<S, B, R>(arrival: Arrival<S>, body: B) -> Result<Answer<R>, S::Error>
@@ -63,8 +61,9 @@ where
     let (mut standing, mut session) = (Standing::Unasked, None);
     let mut decision = classify(&head, standing, BodyLook::Unread, rules);
     if decision == Decision::Lookup {
-        let Ok(found) = find(&arrival.endpoint, &arrival.parts).await else {
-            return Ok(reply::unavailable(None));
+        let found = match find(&arrival.endpoint, &arrival.parts).await {
+            Ok(found) => found,
+            Err(cause) => return Ok(reply::unavailable(&arrival.endpoint, None, cause, None)),
         };
         standing = found.as_ref().map_or(Standing::NotAlive, |session| {
             Standing::Alive(session.record().handshake().version())
@@ -129,9 +128,12 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// The session of a request's id, if it is alive and the caller's.
+/// The session of a request's id, if it is alive and the caller's; an error if the store, or the principal, is not to
+/// be had.
 async fn find(endpoint: &Endpoint, parts: &Parts) -> Result<Option<Arc<LiveSession>>, Unavailable> {
-    let principal = endpoint.principal(parts).map_err(|_| Unavailable)?;
+    let principal = endpoint
+        .principal(parts)
+        .map_err(|PrincipalUnknown| Unavailable::PrincipalUnknown)?;
     let RawId::One(text) = RawId::from(&parts.headers) else {
         return Ok(None);
     };
@@ -148,7 +150,7 @@ async fn find(endpoint: &Endpoint, parts: &Parts) -> Result<Option<Arc<LiveSessi
         .await
         .map_err(|error| {
             tracing::warn!(%error, "session could not be looked for");
-            Unavailable
+            Unavailable::Store
         })
 }
 
@@ -167,11 +169,14 @@ impl<S> Arrival<S> {
         R: Body<Data = Bytes> + Send + 'static,
     {
         let read = collect::read(body, self.limits(standing)).await;
-        match read.end {
-            End::Full => return Ok(reply::unavailable(None)),
+        let refusal = match read.end {
+            End::Full => Some(Refusal::Unavailable(Unavailable::Busy)),
             // After its error a body looks over: the inner service would take the part for the whole.
-            End::Broken => return Ok(reply::refuse(broken(standing), None)),
-            _ => {}
+            End::Broken => Some(broken(standing)),
+            _ => None,
+        };
+        if let Some(refusal) = refusal {
+            return Ok(self.refuse(session.as_ref(), refusal, None));
         }
         let (end, bytes, mut body) = read.split();
         let seen = look_at(end, &bytes, standing);
@@ -222,15 +227,19 @@ impl<S> Arrival<S> {
         match (decision, session) {
             (Decision::Known, Some(session)) => known::run(self, body, session, message).await,
             (Decision::Delete, Some(session)) => Ok(delete::run(&self.endpoint, session).await),
-            (Decision::Modern, _) if options.modern == Modern::Refuse => Ok(reply::not_modern()),
+            (Decision::Modern, _) if options.modern == Modern::Refuse => {
+                Ok(reply::not_modern(&self.endpoint))
+            }
             (Decision::Modern, _) => self.pass(body, true).await,
             (Decision::NotOurs, _) => self.pass(body, false).await,
             (Decision::Refuse(refusal), _) if self.passes_on(refusal) => {
                 self.pass(body, false).await
             }
-            (Decision::Refuse(refusal), _) => Ok(self.refuse(refusal, message)),
+            (Decision::Refuse(refusal), session) => {
+                Ok(self.refuse(session.as_ref(), refusal, message))
+            }
             // `arrive` has acted on these, or they come with a session.
-            _ => Ok(self.refuse(Refusal::SessionNotFound, message)),
+            _ => Ok(self.refuse(None, Refusal::SessionNotFound, message)),
         }
     }
 
@@ -247,16 +256,22 @@ impl<S> Arrival<S> {
         }
     }
 
-    fn refuse<R>(&self, refusal: Refusal, message: Option<&Peek<'_>>) -> Answer<R> {
+    fn refuse<R>(
+        &self,
+        session: Option<&Arc<LiveSession>>,
+        refusal: Refusal,
+        message: Option<&Peek<'_>>,
+    ) -> Answer<R> {
         let is_notification =
             matches!(message, Some(Peek::Object(message)) if message.is_notification());
         if refusal == Refusal::SessionNotFound
             && is_notification
             && self.endpoint.options.stale_notification == StaleNotification::Accept
         {
-            return reply::accepted();
+            return reply::dropped(&self.endpoint);
         }
-        reply::refuse(refusal, message.and_then(Peek::request_id))
+        let id = message.and_then(Peek::request_id);
+        reply::refuse(&self.endpoint, session, refusal, id)
     }
 
     /// Passes the request on without a session.

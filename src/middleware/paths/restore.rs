@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body::Body;
+use tracing::Instrument;
 
 use super::Arrival;
 use super::known::may_resume;
@@ -12,9 +13,9 @@ use crate::middleware::endpoint::Endpoint;
 use crate::middleware::inner::InnerService;
 use crate::middleware::replay::Replay;
 use crate::middleware::reply::Answer;
+use crate::protocol::cause::Unavailable;
 use crate::protocol::error::Refusal;
 use crate::protocol::header;
-use crate::store::StoreError;
 
 /// Why a request is not served.
 pub(super) enum Unrestored<R> {
@@ -35,7 +36,9 @@ where
     R: Body<Data = Bytes> + Send + 'static,
 {
     if session.has(flag::SUSPENDED) {
-        return Err(Unrestored::Refused(Refusal::Unavailable));
+        return Err(Unrestored::Refused(Refusal::Unavailable(
+            Unavailable::Suspended,
+        )));
     }
     let resumes = arrival.parts.headers.contains_key(header::LAST_EVENT_ID);
     if resumes && !may_resume(&arrival.parts.method, &session) {
@@ -71,7 +74,10 @@ where
     }
     let replay = policy
         .replays(mapped)
-        .then_some(move |session| replay.clone().run::<B, R>(session));
+        .then_some(move |session: Arc<LiveSession>| {
+            let span = session.span();
+            replay.clone().run::<B, R>(session).instrument(span)
+        });
     match endpoint.manager.restore(session, replay).await {
         Ok(RestoreOutcome::Restored(session) | RestoreOutcome::AlreadyPresent(session)) => {
             Ok(session)
@@ -79,7 +85,9 @@ where
         Ok(RestoreOutcome::NotSupported) | Err(NotRestored::Gone) => {
             Err(Unrestored::Refused(Refusal::SessionNotFound))
         }
-        Err(NotRestored::Unavailable) => Err(Unrestored::Refused(Refusal::Unavailable)),
+        Err(NotRestored::Unavailable(cause)) => {
+            Err(Unrestored::Refused(Refusal::Unavailable(cause)))
+        }
         Err(NotRestored::Denied(answer)) => Err(Unrestored::Answered(answer)),
     }
 }
@@ -88,7 +96,7 @@ where
 pub(super) async fn load_only(
     endpoint: &Endpoint,
     session: Arc<LiveSession>,
-) -> Result<Option<Arc<LiveSession>>, StoreError> {
+) -> Result<Option<Arc<LiveSession>>, Unavailable> {
     if !session.has(flag::DORMANT) {
         return Ok(Some(session));
     }

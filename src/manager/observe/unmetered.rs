@@ -1,0 +1,16 @@
+//! Metrics without the feature: none.
+
+use std::time::Duration;
+
+use super::EndReason;
+use crate::protocol::{ProtocolVersion, RefusalCause};
+
+pub(super) fn created() {}
+
+pub(super) fn restored() {}
+
+pub(super) fn ended(_reason: EndReason, _version: ProtocolVersion, _lasted: Duration) {}
+
+pub(super) fn refused(_cause: RefusalCause) {}
+
+pub(super) fn live(_sessions: usize) {}
