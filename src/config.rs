@@ -51,6 +51,10 @@ pub(crate) const SHARED_HANDSHAKES: usize = 1024;
 // History.
 pub(crate) const HISTORY_MESSAGES: usize = 100;
 pub(crate) const HISTORY_BYTES: usize = 64 << 10;
+/// What was heard and not yet written, of a session: so many bodies, of so many bytes together; and of all sessions.
+pub(crate) const MAX_HEARD: usize = 1_000;
+pub(crate) const MAX_HEARD_BYTES: usize = 1 << 20;
+pub(crate) const MAX_ALL_HEARD_BYTES: usize = 64 << 20;
 
 // Lists.
 /// Sessions of a page of a list, at most.

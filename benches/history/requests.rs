@@ -61,12 +61,8 @@ impl Served {
             layer = layer.with_history(HistoryLimits::default());
         }
         let mut service = BoxCloneSyncService::new(layer.layer(service_fn(echo)));
-        let params = r#"{"protocolVersion":"2025-11-25"}"#;
-        let initialize = format!(
-            r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{params},"result":{params}}}"#
-        );
         let id = runtime.block_on(async {
-            let request = Request::post("/mcp").body(Full::from(initialize));
+            let request = Request::post("/mcp").body(Full::from(INITIALIZE));
             let request = request.expect("a request");
             let answer = service
                 .ready()
@@ -113,6 +109,15 @@ impl Served {
         assert_eq!(read(pin!(answer.into_body())).len(), message.len());
     }
 
+    /// Lets what was spawned run to its end.
+    pub(crate) fn settle(&self) {
+        self.runtime.block_on(async {
+            for _ in 0..4 {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
     fn request(&self, body: Bytes) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = http::Method::POST;
@@ -126,11 +131,14 @@ impl Served {
     }
 }
 
-/// Answers with what it was asked.
+/// Answers with what it was asked; an initialize it accepts.
 async fn echo(
     request: Request<RequestBody<Full<Bytes>>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let body = read(pin!(request.into_body()));
+    let mut body = read(pin!(request.into_body()));
+    if body.starts_with(INITIALIZE.as_bytes()) {
+        body = Bytes::from_static(ACCEPTED.as_bytes());
+    }
     let mut response = Response::new(Full::from(body));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, json);
@@ -148,3 +156,6 @@ fn read<B: Body<Data = Bytes>>(mut body: Pin<&mut B>) -> Bytes {
     }
     all
 }
+
+const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
+const ACCEPTED: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}"#;

@@ -9,7 +9,8 @@ use super::ending::Ending;
 use super::flag;
 use super::inner_session::InnerSession;
 use super::live::LiveSession;
-use crate::session::{Message, OwnerTag, Principal, Timestamp};
+use super::recording::Outbox;
+use crate::session::{OwnerTag, Principal, Timestamp};
 
 /// The parts of a live session that not every session has.
 #[derive(Default)]
@@ -23,8 +24,8 @@ pub(super) struct Extras {
     pub(super) replayed: Option<Timestamp>,
     /// The queue of writes: one permit, handed out in order. Gone when nobody writes.
     writes: Option<Arc<Semaphore>>,
-    /// Messages that wait for the one who writes them into the history. `None` if nobody does.
-    pub(super) outbox: Option<Vec<Message>>,
+    /// What waits for the one who writes it into the history. `None` if nobody does.
+    pub(super) outbox: Option<Outbox>,
     /// Set while this instance ends the session.
     pub(super) ending: Option<Ending>,
 }

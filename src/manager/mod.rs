@@ -19,6 +19,7 @@ mod observe;
 mod pending;
 mod recording;
 mod restoring;
+mod said;
 mod sessions;
 mod standing;
 mod waking;
@@ -50,6 +51,7 @@ pub(crate) use observe::Events;
 pub(crate) use pending::Pending;
 pub(crate) use recording::Redaction;
 pub(crate) use restoring::{NotRestored, Replayed, RestoreOutcome};
+pub(crate) use said::{Calls, Said, Side};
 
 use self::admission::Admission;
 use self::core::Core;
@@ -82,6 +84,8 @@ pub(crate) struct Shared {
     closings: Arc<Semaphore>,
     restores: Restores,
     body_bytes: Arc<AtomicUsize>,
+    /// Of what was heard of sessions and waits to be written.
+    heard_bytes: Arc<AtomicUsize>,
     watchers: Watchers,
 }
 
@@ -108,6 +112,7 @@ impl SessionManager {
             closings: Arc::new(Semaphore::new(config::MAX_CLOSINGS)),
             restores: Restores::default(),
             body_bytes: Arc::default(),
+            heard_bytes: Arc::default(),
             watchers: Watchers::default(),
         };
         Self {

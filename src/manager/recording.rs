@@ -1,14 +1,18 @@
 //! Messages on their way into the histories of sessions.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::sync::oneshot;
 use tracing::{debug, error};
 
 use super::core::Core;
 use super::live::LiveSession;
+use super::said::{Calls, Said};
+use crate::config;
 use crate::session::{HistoryLimits, Message};
 use crate::store::{HistoryStore, StoreError, StoreErrorKind};
 
@@ -70,28 +74,52 @@ impl LiveSession {
         self.core().config.history.map_or(0, |limits| limits.bytes)
     }
 
-    /// Puts `messages` into the history, soon: whoever streams past does not wait for the store.
+    /// Takes in what was said, to put it into the history soon: whoever streams past waits neither for the store nor
+    /// until it was read.
     ///
-    /// One at a time writes for a session, so that what comes in an order stays in it; a store in memory has taken
-    /// them on return. If the store does not, they are lost: a history is no journal.
-    pub(crate) fn take_down(self: &Arc<Self>, messages: Vec<Message>) {
-        let messages = messages.into_iter();
-        let redacted: Vec<_> = messages
-            .filter_map(|message| self.core().redacted(message))
-            .collect();
-        if redacted.is_empty() {
+    /// One task at a time writes for a session, so that what comes in an order stays in it. If the store does not take
+    /// it, it is lost: a history is no journal.
+    pub(crate) fn hear(self: &Arc<Self>, calls: &Arc<Calls>, said: Said) {
+        let Some(weight) = self.weigh(said.size()) else {
+            return debug!(session = %self.id().fingerprint(), "too much is heard at once");
+        };
+        let heard = Heard::Said(Arc::clone(calls), said, weight);
+        let begins = self.with_outbox(|outbox| {
+            let begins = outbox.is_none();
+            outbox.get_or_insert_default().push(heard);
+            begins
+        });
+        if !begins {
             return;
         }
-        let Some(first) = self.begin_to_write(redacted) else {
-            return;
-        };
-        let mut writing = Box::pin(write(Writing(Arc::clone(self)), first));
-        // A store that answers at once needs no task.
-        let mut nobody = Context::from_waker(Waker::noop());
-        if writing.as_mut().poll(&mut nobody).is_pending()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            drop(runtime.spawn(writing));
+        let writing = Writing(Arc::clone(self));
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            drop(runtime.spawn(write(writing)));
+        }
+    }
+
+    /// Room for `bytes` among what all sessions have heard; `None` if there is none.
+    fn weigh(&self, bytes: usize) -> Option<Weight> {
+        let all = Arc::clone(&self.home.shared.upgrade()?.heard_bytes);
+        let sum = all.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        // Made in any case: it gives back what was added.
+        let weight = Weight { all, bytes };
+        (sum <= config::MAX_ALL_HEARD_BYTES).then_some(weight)
+    }
+
+    /// Waits until all that was heard so far has been written, or was lost.
+    pub(super) async fn all_written(self: &Arc<Self>) {
+        let (written, waits) = oneshot::channel();
+        let waits_for_some = self.with_outbox(|outbox| match outbox {
+            Some(outbox) => {
+                outbox.push(Heard::Ask(written));
+                true
+            }
+            None => false,
+        });
+        if waits_for_some {
+            // An error says that it was lost.
+            waits.await.unwrap_or_default();
         }
     }
 
@@ -105,49 +133,98 @@ impl LiveSession {
         Ok(())
     }
 
-    /// Gives `messages` back for whoever begins to write; `None` if somebody does already, and takes them along.
-    fn begin_to_write(&self, messages: Vec<Message>) -> Option<Vec<Message>> {
-        let limits = self.core().config.history?;
-        self.with_extras(|extras| {
-            let Some(waiting) = &mut extras.outbox else {
-                extras.outbox = Some(Vec::new());
-                return Some(messages);
-            };
-            waiting.extend(messages);
-            // What the history would drop at once need not wait.
-            let mut bytes = 0;
-            let fitting = waiting
-                .iter()
-                .rev()
-                .take(limits.messages)
-                .take_while(|message| {
-                    bytes += message.size();
-                    bytes <= limits.bytes
-                });
-            let late = waiting.len() - fitting.count();
-            drop(waiting.drain(..late));
-            None
-        })
-    }
-
     /// What has come meanwhile; `None` if nothing has, and nobody writes from now on.
-    fn next_to_write(&self) -> Option<Vec<Message>> {
-        self.with_extras(|extras| {
-            let waiting = extras.outbox.take().filter(|waiting| !waiting.is_empty())?;
-            extras.outbox = Some(Vec::new());
+    fn next_to_write(&self) -> Option<VecDeque<Heard>> {
+        self.with_outbox(|outbox| {
+            let waiting = outbox.take()?.waiting;
+            if waiting.is_empty() {
+                return None;
+            }
+            *outbox = Some(Outbox::default());
             Some(waiting)
         })
     }
+
+    fn with_outbox<R>(&self, f: impl FnOnce(&mut Option<Outbox>) -> R) -> R {
+        self.with_extras(|extras| f(&mut extras.outbox))
+    }
 }
 
-async fn write(writing: Writing, first: Vec<Message>) {
-    let session = &writing.0;
-    let mut next = Some(first);
-    while let Some(messages) = next {
-        if let Err(error) = session.append(messages).await {
-            debug!(session = %session.id().fingerprint(), %error, "messages not recorded");
+/// What waits for the one who writes it.
+#[derive(Default)]
+pub(super) struct Outbox {
+    waiting: VecDeque<Heard>,
+    bytes: usize,
+}
+
+enum Heard {
+    Said(Arc<Calls>, Said, Weight),
+    /// Somebody asks to be told when all before it is written.
+    Ask(oneshot::Sender<()>),
+}
+
+impl Outbox {
+    /// Lets go of the oldest where there is too much: nobody writes it fast enough.
+    fn push(&mut self, heard: Heard) {
+        self.bytes += heard.bytes();
+        self.waiting.push_back(heard);
+        while self.waiting.len() > config::MAX_HEARD || self.bytes > config::MAX_HEARD_BYTES {
+            let Some(late) = self.waiting.pop_front() else {
+                return;
+            };
+            self.bytes -= late.bytes();
         }
-        next = session.next_to_write();
+    }
+}
+
+impl Heard {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Said(_, _, weight) => weight.bytes,
+            Self::Ask(_) => 0,
+        }
+    }
+}
+
+/// The bytes of what was heard, among those of all sessions.
+pub(super) struct Weight {
+    all: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+async fn write(writing: Writing) {
+    let session = &writing.0;
+    while let Some(waiting) = session.next_to_write() {
+        let mut messages = Vec::new();
+        for heard in waiting {
+            match heard {
+                Heard::Said(calls, said, _) => {
+                    let heard = said.messages(&calls).into_iter();
+                    messages.extend(heard.filter_map(|message| session.core().redacted(message)));
+                }
+                Heard::Ask(written) => {
+                    put(session, std::mem::take(&mut messages)).await;
+                    // Whoever asked may have left.
+                    written.send(()).unwrap_or_default();
+                }
+            }
+        }
+        put(session, messages).await;
+    }
+}
+
+async fn put(session: &LiveSession, messages: Vec<Message>) {
+    if messages.is_empty() {
+        return;
+    }
+    if let Err(error) = session.append(messages).await {
+        debug!(session = %session.id().fingerprint(), %error, "messages not recorded");
     }
 }
 
@@ -156,7 +233,9 @@ struct Writing(Arc<LiveSession>);
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        self.0.with_extras(|extras| extras.outbox = None);
+        let lost = self.0.with_outbox(Option::take);
+        // Not under the lock: it wakes who waits.
+        drop(lost);
     }
 }
 

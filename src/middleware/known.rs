@@ -28,7 +28,7 @@ struct Beside {
     /// The inner id that the request went in with.
     inner_id: Option<HeaderValue>,
     /// What is taken down of it.
-    exchange: Option<Arc<Exchange>>,
+    exchange: Option<Exchange>,
 }
 
 /// What became of a request of a session.

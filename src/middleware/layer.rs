@@ -49,7 +49,8 @@ use crate::store::SessionStore;
 /// its session busy for an hour after its last byte was taken; an id has at
 /// most 1 KiB; 256 restores at once, and a session whose restore failed is not tried again for 2 s; where the inner
 /// service has ids of its own, 64 KiB of a request are kept until it is answered, and a session that it lost is begun
-/// again once in 10 s; for a minute after a restore bodies of up to 1 KiB are looked at; a refused client is told to come back after 1 to 3 s; a session that eviction may end was idle for
+/// again once in 10 s; of what was heard for a history and is not yet written at most 1 000 bodies and 1 MiB wait for a
+/// session, and 64 MiB for all, the oldest go; for a minute after a restore bodies of up to 1 KiB are looked at; a refused client is told to come back after 1 to 3 s; a session that eviction may end was idle for
 /// 300 s, or half-open for 10 s; equal handshakes are kept once, for up to 1 024 different ones.
 ///
 /// # Examples

@@ -32,7 +32,7 @@ impl SessionContext {
 
 /// What was said in a session: what the layer records of its messages, and what handlers append.
 ///
-/// Instances that share a store share it. Each method fails as [`StoreErrorKind::Unsupported`] if the layer or its
+/// Instances that share a store share it. What this instance has heard is in it before a method looks at it. Each method fails as [`StoreErrorKind::Unsupported`] if the layer or its
 /// store keeps no histories, and before the session has begun; and as [`StoreErrorKind::Gone`] once it has ended.
 #[derive(Clone, Debug)]
 pub struct SessionHistory(SessionContext);
@@ -72,6 +72,7 @@ impl SessionHistory {
         let session = self.session()?;
         match session.core().redacted(message) {
             Some(message) => {
+                session.all_written().await;
                 let appended = session.append(vec![message]).await;
                 appended.map_err(|error| session.note_if_gone(error))
             }
@@ -86,6 +87,7 @@ impl SessionHistory {
     /// [`SessionError::Store`] if the store could not be asked.
     pub async fn recent(&self, count: usize) -> Result<Vec<Message>, SessionError> {
         let session = self.session()?;
+        session.all_written().await;
         let found = session.core().recent(&session.key(), count).await;
         found.map_err(|error| session.note_if_gone(error))
     }
@@ -106,6 +108,7 @@ impl SessionHistory {
     /// [`SessionError::Store`] if the store could not be asked.
     pub async fn summary(&self) -> Result<HistorySummary, SessionError> {
         let session = self.session()?;
+        session.all_written().await;
         let summary = session.core().summary(&session.key()).await;
         summary.map_err(|error| session.note_if_gone(error))
     }
@@ -121,6 +124,7 @@ impl SessionHistory {
     /// If the future is dropped, the messages may or may not have been forgotten.
     pub async fn clear(&self) -> Result<(), SessionError> {
         let session = self.session()?;
+        session.all_written().await;
         let cleared = session.core().clear(&session.key()).await;
         cleared.map_err(|error| session.note_if_gone(error))
     }

@@ -1,42 +1,31 @@
-//! Takes down what is said in a body as it streams past.
+//! Listens to a body as it streams past.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
-use serde::Serialize;
 
-use crate::manager::LiveSession;
+use crate::manager::{Calls, LiveSession, Said, Side};
 use crate::protocol::header;
-use crate::protocol::message::RequestId;
-use crate::protocol::spoken::{self, Kind, Spoken};
 use crate::protocol::sse::EventReader;
-use crate::session::{Message, Role};
 
 /// A request of a recorded session and its answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Exchange {
     session: Arc<LiveSession>,
-    /// The ids of calls of tools: what answers them a tool has said.
-    calls: Mutex<Vec<RequestId<'static>>>,
+    calls: Arc<Calls>,
 }
 
-/// What takes down one body: it keeps what it has seen, by reference, until a message is complete.
+/// What listens to one body: it keeps what it has seen, by reference, until a message may be complete.
 ///
-/// It delays nothing, and keeps no more than the longest message that fits into a history. It is done when it is
-/// dropped: a body may come to its end without anybody asking for it.
+/// It delays nothing and reads nothing of it, and keeps no more than the longest message that fits into a history. It
+/// is done when it is dropped: a body may come to its end without anybody asking for it.
 pub(crate) struct Tap {
-    exchange: Arc<Exchange>,
+    exchange: Exchange,
     from: Side,
     form: Form,
-}
-
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Side {
-    Client,
-    Server,
 }
 
 enum Form {
@@ -57,74 +46,50 @@ struct Whole {
 }
 
 impl Exchange {
-    /// What is to be taken down of a request in `session`, if anything is.
-    pub(crate) fn of(session: &Arc<LiveSession>) -> Option<Arc<Self>> {
-        session.is_recorded().then(|| {
-            Arc::new(Self {
-                session: Arc::clone(session),
-                calls: Mutex::default(),
-            })
+    /// What is to be listened to of a request in `session`, if anything is.
+    pub(crate) fn of(session: &Arc<LiveSession>) -> Option<Self> {
+        session.is_recorded().then(|| Self {
+            session: Arc::clone(session),
+            calls: Arc::default(),
         })
     }
 
     /// A tap for the body of the request, by its `headers`.
-    pub(crate) fn request(self: &Arc<Self>, headers: &HeaderMap) -> Option<Tap> {
+    pub(crate) fn request(&self, headers: &HeaderMap) -> Option<Tap> {
         self.tap(Side::Client, headers)
     }
 
     /// A tap for the body of the answer, by its `headers`.
-    pub(crate) fn answer(self: &Arc<Self>, headers: &HeaderMap) -> Option<Tap> {
+    pub(crate) fn answer(&self, headers: &HeaderMap) -> Option<Tap> {
         self.tap(Side::Server, headers)
     }
 
-    fn tap(self: &Arc<Self>, from: Side, headers: &HeaderMap) -> Option<Tap> {
+    fn tap(&self, from: Side, headers: &HeaderMap) -> Option<Tap> {
         // Nobody can read what is compressed.
         let is_plain = !header::has_content_coding(headers);
+        let limit = self.session.longest_message();
         let form = match () {
             () if is_plain && header::is_json(headers) => Form::Json(Whole {
                 first: Bytes::new(),
                 all: Vec::new(),
-                limit: self.session.longest_message(),
+                limit,
                 too_long: false,
             }),
             () if is_plain && header::is_event_stream(headers) => {
-                Form::Events(EventReader::bounded(self.session.longest_message()))
+                Form::Events(EventReader::bounded(limit))
             }
             () => return None,
         };
         Some(Tap {
-            exchange: Arc::clone(self),
+            exchange: self.clone(),
             from,
             form,
         })
     }
-
-    fn role(&self, from: Side, message: &Spoken<'_>) -> Role {
-        if from == Side::Client {
-            return Role::User;
-        }
-        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        let answers_a_call = message.kind == Kind::Response
-            && message.id.as_ref().is_some_and(|id| calls.contains(id));
-        if answers_a_call {
-            Role::Tool
-        } else {
-            Role::Assistant
-        }
-    }
-
-    fn note_call(&self, message: &Spoken<'_>) {
-        if message.method.as_deref() == Some("tools/call")
-            && let Some(id) = message.id.clone()
-        {
-            let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-            calls.push(id.into_owned());
-        }
-    }
 }
 
 impl Tap {
-    /// Takes what was polled of the body. With the body's end the tap goes, and has taken down all.
+    /// Takes what was polled of the body. With the body's end the tap goes, and has heard all.
     pub(super) fn see_polled<E>(
         tap: &mut Option<Self>,
         polled: &Poll<Option<Result<Frame<Bytes>, E>>>,
@@ -147,59 +112,36 @@ impl Tap {
             Form::Events(reader) => reader.push(data),
         };
         for event in events {
-            match event.is_empty() {
-                true => self.record_too_long(),
-                false => self.record(&event),
-            }
+            // None has no data but one that is too long.
+            let body = (!event.is_empty()).then(|| Bytes::from(event));
+            self.hear(body);
         }
     }
 
-    fn record(&self, body: &[u8]) {
-        let now = self.exchange.session.core().now();
-        let spoken = spoken::messages(body).into_iter();
-        let messages = spoken.map(|message| {
-            if self.from == Side::Client {
-                self.exchange.note_call(&message);
-            }
-            let role = self.exchange.role(self.from, &message);
-            let metadata = Metadata {
-                from: self.from.as_str(),
-                kind: Some(message.kind.as_str()),
-                method: message.method.as_deref(),
-                too_long: None,
-            };
-            Message::of_json(role, message.json.into(), now, metadata.to_json())
-        });
-        self.exchange.session.take_down(messages.collect());
-    }
-
-    /// What is longer than a whole history is known by its place only.
-    fn record_too_long(&self) {
-        let role = match self.from {
-            Side::Client => Role::User,
-            Side::Server => Role::Assistant,
+    fn hear(&self, body: Option<Bytes>) {
+        let Exchange { session, calls } = &self.exchange;
+        let said = Said {
+            from: self.from,
+            at: session.core().now(),
+            body,
         };
-        let metadata = Metadata {
-            from: self.from.as_str(),
-            kind: None,
-            method: None,
-            too_long: Some(true),
-        };
-        let now = self.exchange.session.core().now();
-        let message = Message::of_json(role, "null".into(), now, metadata.to_json());
-        self.exchange.session.take_down(vec![message]);
+        session.hear(calls, said);
     }
 }
 
 impl Drop for Tap {
     fn drop(&mut self) {
-        let Form::Json(whole) = &self.form else {
+        let Form::Json(whole) = &mut self.form else {
             return;
         };
-        match whole.bytes() {
-            _ if whole.too_long => self.record_too_long(),
-            [] => {}
-            bytes => self.record(bytes),
+        let is_empty = whole.bytes().is_empty();
+        match whole.too_long {
+            true => self.hear(None),
+            false if is_empty => {}
+            false => {
+                let body = whole.take();
+                self.hear(Some(body));
+            }
         }
     }
 }
@@ -226,32 +168,11 @@ impl Whole {
             false => &self.all,
         }
     }
-}
 
-impl Side {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Server => "server",
+    fn take(&mut self) -> Bytes {
+        match self.all.is_empty() {
+            true => std::mem::take(&mut self.first),
+            false => Bytes::from(std::mem::take(&mut self.all)),
         }
-    }
-}
-
-/// What is known of a message beside what it says.
-#[derive(Serialize)]
-struct Metadata<'a> {
-    from: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kind: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    method: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    too_long: Option<bool>,
-}
-
-impl Metadata<'_> {
-    fn to_json(&self) -> Option<Box<str>> {
-        let text = serde_json::to_string(self).ok()?;
-        Some(text.into())
     }
 }
