@@ -224,6 +224,11 @@ async fn a_history_that_cannot_be_read_is_an_error_that_shows_nothing_of_it() {
         push.arg(&key).arg(&texts);
         push.exec_async(&mut admin).await.unwrap();
         let history = store.history().unwrap();
+        if texts.len() == 1 {
+            let call = history.append(&session.key, now(), vec![said("one")], LIMITS);
+            let error = call.await.unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Corrupt, "no numbers");
+        }
         let error = history.recent(&session.key, now(), 9).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{texts:?}");
         assert!(

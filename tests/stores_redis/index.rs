@@ -179,27 +179,56 @@ async fn nothing_of_what_a_bar_has_ended_is_left_and_all_who_watch_hear_of_it() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bar_ends_more_sessions_than_a_page_has_and_a_count_goes_through_all_parts() {
-    let store = fresh().await;
+    let server = RedisServer::start(&["--save", ""]);
+    let store = handle(&server.url(), "mcp").await;
     let (alice, bob) = (owner("alice"), owner("bob"));
-    let tasks: Vec<_> = (0..16)
-        .map(|_| {
-            let store = store.clone();
-            tokio::spawn(async move {
-                for _ in 0..70 {
-                    begin_of(&store, &alice).await;
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
-    }
+    begin_many(&store, alice, 70).await;
     let other = begin_of(&store, &bob).await;
     let index = store.index().unwrap();
     assert_eq!(index.count(now()).await.unwrap(), 1121);
     bar(&store, &alice).await;
     assert_eq!(index.count(now()).await.unwrap(), 1);
     assert_eq!(listed(&store, None).await, [other.key]);
+}
+
+/// 16 times `count` sessions.
+async fn begin_many(store: &RedisStore, owner: OwnerTag, count: usize) {
+    let begin = |store: RedisStore| async move {
+        for _ in 0..count {
+            begin_of(&store, &owner).await;
+        }
+    };
+    let tasks: Vec<_> = (0..16)
+        .map(|_| tokio::spawn(begin(store.clone())))
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_clean_up_removes_leaves_the_index_in_the_same_step() {
+    let server = RedisServer::start(&["--save", ""]);
+    let store = handle(&server.url(), "mcp").await;
+    // More than the part of the index that a clean-up looks through.
+    begin_many(&store, owner("alice"), 130).await;
+    let removed = store.delete_expired(after(3 * HOUR), 10_000).await;
+    assert_eq!(removed.unwrap().len(), 2080);
+    let mut admin = admin(&server).await;
+    assert_eq!(keys(&mut admin, "mcp").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_list_by_a_clock_that_is_ahead_takes_nothing_out_of_the_index() {
+    let store = fresh().await;
+    let alice = owner("alice");
+    let session = begin_of(&store, &alice).await;
+    let index = store.index().unwrap();
+    for owner in [None, Some(&alice)] {
+        let page = index.list(after(9 * HOUR), owner, None, 9).await.unwrap();
+        assert_eq!(page.sessions, []);
+        assert_eq!(listed(&store, owner).await, [session.key]);
+    }
 }
 
 #[tokio::test]
@@ -224,6 +253,23 @@ async fn a_bar_stays_until_its_time_and_moves_forward_only() {
         let said: u64 = text[..20].parse().unwrap();
         assert_eq!(said, not_before.max(first).as_millis());
     }
+}
+
+#[tokio::test]
+async fn what_a_bar_has_marked_and_not_yet_ended_is_shown_no_more() {
+    let server = RedisServer::shared();
+    let prefix = prefix();
+    let store = handle(&server.url(), &prefix).await;
+    let mut admin = admin(server).await;
+    let alice = owner("alice");
+    let session = begin_of(&store, &alice).await;
+    let key = format!("{prefix}:bar:{{{}}}", hex(&alice));
+    let text = format!("{:020}{:020}", now().as_millis(), after(HOUR).as_millis());
+    tell::<()>(&mut admin, &format!("SET {key} {text}")).await;
+    is_gone(&store, &session).await;
+    assert_eq!(listed(&store, None).await, []);
+    assert_eq!(listed(&store, Some(&alice)).await, []);
+    assert_eq!(store.index().unwrap().count(now()).await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -43,29 +43,13 @@ impl SessionIndex for RedisStore {
     ) -> Result<SessionPage, StoreError> {
         let limit = limit.clamp(1, config::MAX_PAGE);
         let members = self.members(owner, after, limit).await?;
-        let mut page = SessionPage {
-            next: members.last().map(|member| member.key),
-            ..SessionPage::default()
-        };
-        if members.len() < limit {
-            page.next = None;
-        }
-        let looks = members
-            .into_iter()
-            .map(async |member| (self.read(member.key, now).await, member));
-        let found: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
-        let mut stale = Vec::new();
-        for (session, member) in found {
-            match session {
-                Ok(Some(session)) if is_of(&session, owner) => page.sessions.push(session),
-                Ok(Some(_)) => {}
-                Ok(None) => stale.push(member),
-                Err(error) if error.kind() == StoreErrorKind::Corrupt => {
-                    page.unreadable.push(member.key);
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        let last = members.last().map(|member| member.key);
+        let next = last.filter(|_| members.len() == limit);
+        let (mut page, stale) = self.page_of(members, now).await?;
+        // A session may have got another owner since it was found.
+        page.sessions
+            .retain(|session| owner.is_none_or(|owner| session.record.owner() == Some(owner)));
+        page.next = next;
         self.forget_stale(stale).await?;
         Ok(page)
     }
@@ -145,6 +129,30 @@ impl RedisStore {
                 .for_each(|member| member.owner.clone_from(&owner));
         }
         Ok(members)
+    }
+
+    /// The sessions that `members` name, and those that name none alive.
+    async fn page_of(
+        &self,
+        members: Vec<Member>,
+        now: Timestamp,
+    ) -> Result<(SessionPage, Vec<Member>), StoreError> {
+        let looks = members
+            .into_iter()
+            .map(async |member| (self.read(member.key, now).await, member));
+        let found: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
+        let (mut page, mut stale) = (SessionPage::default(), Vec::new());
+        for (session, member) in found {
+            match session {
+                Ok(Some(session)) => page.sessions.push(session),
+                Ok(None) => stale.push(member),
+                Err(error) if error.kind() == StoreErrorKind::Corrupt => {
+                    page.unreadable.push(member.key);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((page, stale))
     }
 
     /// Counts the sessions in the next part of the index.
@@ -229,15 +237,10 @@ impl Member {
     }
 }
 
-/// A session may have got another owner since it was found.
-fn is_of(session: &ListedSession, owner: Option<&OwnerTag>) -> bool {
-    owner.is_none_or(|owner| session.record.owner() == Some(owner))
-}
-
 /// The digits of a key.
 const KEY: usize = 64;
 
-/// So many sessions are looked at in one step of the server: less than a millisecond.
+/// So many sessions are looked at in one step of the server: about a millisecond.
 const PART: usize = 200;
 
 const AT_ONCE: usize = 64;

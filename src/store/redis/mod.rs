@@ -41,8 +41,8 @@ use super::{StoreError, StoreErrorKind};
 /// only remove what nobody needs: whether a session is alive is decided by the caller's clock.
 ///
 /// Beside them there are `{prefix}:sessions`, a sorted set of all sessions, `{prefix}:owner:{tag}`, one for each owner,
-/// and `{prefix}:bar:{tag}` for an owner whose sessions were all ended. A session takes about 200 bytes in the first and,
-/// if it has an owner, as many in the second. A set goes with its last session, a bar when the store may forget it.
+/// and `{prefix}:bar:{tag}` for an owner whose sessions were all ended. A session takes about 250 bytes in the first and,
+/// if it has an owner, 170 in the second. A set goes with its last session, a bar when the store may forget it.
 ///
 /// Clean-up walks through the keys with SCAN, at most 20 000 of them in each call, and goes on there in the next: it
 /// finds the records of sessions whose last use has expired. The whole database is walked through, so give sessions
