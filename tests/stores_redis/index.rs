@@ -189,6 +189,9 @@ async fn a_bar_ends_more_sessions_than_a_page_has_and_a_count_goes_through_all_p
     bar(&store, &alice).await;
     assert_eq!(index.count(now()).await.unwrap(), 1);
     assert_eq!(listed(&store, None).await, [other.key]);
+    let mut admin = admin(&server).await;
+    let set = format!("EXISTS mcp:owner:{{{}}}", hex(&alice));
+    assert!(!tell::<bool>(&mut admin, &set).await, "all were ended");
 }
 
 /// 16 times `count` sessions.
