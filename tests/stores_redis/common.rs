@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tower_mcp_session::store::redis::{Client, FromRedisValue, aio::MultiplexedConnection, cmd};
 use tower_mcp_session::store::{Revision, StoreError, Stored, Watch, WatchStatus};
 use tower_mcp_session::{
-    Clock, Handshake, NewSession, ProtocolVersion, RedisStore, SessionId, SessionRecord,
-    SessionStore, SystemClock, Timestamp, Values,
+    Clock, Handshake, Message, NewSession, OwnerTag, Principal, ProtocolVersion, RedisStore, Role,
+    SessionId, SessionRecord, SessionStore, SystemClock, Timestamp, Values,
 };
 
 use crate::redis::RedisServer;
@@ -66,6 +66,26 @@ pub(crate) fn record(value: &str) -> SessionRecord {
     let mut values = Values::default();
     values.insert("value", value).unwrap();
     SessionRecord::new(now(), after(2 * HOUR), None, handshake).with_values(values)
+}
+
+pub(crate) fn owner(name: &str) -> OwnerTag {
+    OwnerTag::of(&Principal::new(name))
+}
+
+/// A session of `owner` that began a moment ago.
+pub(crate) async fn begin_of(store: &RedisStore, owner: &OwnerTag) -> Stored {
+    let id = SessionId::random().unwrap();
+    let new = NewSession::new("/mcp", record_of(owner), now(), after(HOUR));
+    store.create(&id, new).await.unwrap()
+}
+
+pub(crate) fn record_of(owner: &OwnerTag) -> SessionRecord {
+    let handshake = Arc::clone(record("owned").handshake());
+    SessionRecord::new(now(), after(2 * HOUR), Some(*owner), handshake)
+}
+
+pub(crate) fn said(text: &str) -> Message {
+    Message::new(Role::User, text, now()).unwrap()
 }
 
 pub(crate) async fn load(store: &RedisStore, id: &SessionId) -> Option<Stored> {
@@ -128,7 +148,14 @@ pub(crate) async fn tell<T: FromRedisValue>(admin: &mut MultiplexedConnection, w
     command.query_async(admin).await.unwrap()
 }
 
-/// The key of the session's record, or of its last use (`seen`).
+/// All keys of a store.
+pub(crate) async fn keys(admin: &mut MultiplexedConnection, prefix: &str) -> Vec<String> {
+    let mut keys: Vec<String> = tell(admin, &format!("KEYS {prefix}:*")).await;
+    keys.sort();
+    keys
+}
+
+/// The key of the session's record, of its last use (`seen`), or of its `history`.
 pub(crate) fn key_of(prefix: &str, kind: &str, session: &Stored) -> String {
     format!("{prefix}:{kind}:{{{}}}", session.key)
 }

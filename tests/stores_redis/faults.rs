@@ -148,7 +148,7 @@ async fn a_write_whose_connection_breaks_is_not_repeated_and_its_outcome_is_unkn
         .iter()
         .filter(|name| *name == "EVALSHA")
         .count();
-    assert_eq!(scripts, 3);
+    assert_eq!(scripts, 5, "three writes and two loads, each once");
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn reads_and_touches_whose_connection_breaks_are_sent_again() {
     let store = handle(&proxy.url(), &prefix()).await;
     let session = begin(&store).await;
     proxy.seen();
-    proxy.cut_at("MGET");
+    proxy.cut_at("EVALSHA");
     assert!(load(&store, &session.id).await.is_some());
     proxy.cut_at("EVALSHA");
     let touched = store
@@ -166,8 +166,8 @@ async fn reads_and_touches_whose_connection_breaks_are_sent_again() {
         .await;
     assert_eq!(touched.unwrap(), Some(session.revision));
     let mut seen = proxy.seen();
-    seen.retain(|name| matches!(name.as_str(), "MGET" | "EVALSHA"));
-    assert_eq!(seen, ["MGET", "MGET", "EVALSHA", "EVALSHA"]);
+    seen.retain(|name| name == "EVALSHA");
+    assert_eq!(seen.len(), 4);
 }
 
 #[tokio::test]

@@ -12,10 +12,13 @@ mod redis;
 #[path = "../support/sessions.rs"]
 mod sessions;
 
+mod cached;
 mod cleaning;
 mod common;
 mod contract;
 mod faults;
+mod histories;
+mod index;
 mod layer;
 mod proxy;
 mod settings;

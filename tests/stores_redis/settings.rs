@@ -1,9 +1,12 @@
 //! What an operator is warned of, and what no log shows.
 
 use tower_mcp_session::store::WatchStatus;
-use tower_mcp_session::{RedisStore, SessionStore};
+use tower_mcp_session::{HistoryLimits, RedisStore, SessionStore};
 
-use crate::common::{admin, ask, begin, handle, load, now, prefix, status, tell, try_begin, until};
+use crate::common::{
+    HOUR, admin, after, ask, begin, begin_of, handle, load, now, owner, prefix, said, status, tell,
+    try_begin, until,
+};
 use crate::log::Log;
 use crate::redis::RedisServer;
 
@@ -34,7 +37,8 @@ async fn a_server_as_it_should_be_is_not_warned_of() {
 async fn a_user_that_may_not_see_the_settings_or_track_can_keep_sessions() {
     let server = RedisServer::start(&["--save", ""]);
     let mut admin = admin(&server).await;
-    let rights = "ACL SETUSER clerk on >hush ~mcp:* -@all +eval +evalsha +get +getrange +mget +set +del +scan +ping";
+    let rights = "ACL SETUSER clerk on >hush ~mcp:* -@all +eval +evalsha +get +getrange +set +del +scan +ping \
+        +pttl +pexpire +persist +zadd +zrem +zrangebylex";
     tell::<()>(&mut admin, rights).await;
     let (log, _guard) = Log::of_this_thread();
     let url = format!("redis://clerk:hush@127.0.0.1:{}/", server.port());
@@ -45,7 +49,31 @@ async fn a_user_that_may_not_see_the_settings_or_track_can_keep_sessions() {
     assert_eq!(ask(&store, &session).await, Some(session.revision));
     assert!(store.delete(&session.key, now()).await.unwrap());
     store.delete_expired(now(), 10).await.unwrap();
+    let more = "ACL SETUSER clerk +rpush +lpush +lpop +llen +lindex +lrange +time";
+    tell::<()>(&mut admin, more).await;
+    everything_beside(&store).await;
     assert_eq!(log.count("CLIENT TRACKING"), 1, "{}", log.text());
+}
+
+/// Uses the history and the index in each of their ways.
+async fn everything_beside(store: &RedisStore) {
+    let owner = owner("alice");
+    let session = begin_of(store, &owner).await;
+    let history = store.history().unwrap();
+    for limit in [9, 1] {
+        let messages = vec![said("one"), said("two")];
+        let limits = HistoryLimits::new(limit, 1_000);
+        let appended = history.append(&session.key, now(), messages, limits);
+        appended.await.unwrap();
+    }
+    let recent = history.recent(&session.key, now(), 9).await.unwrap();
+    assert_eq!(recent.len(), 1);
+    history.clear(&session.key, now()).await.unwrap();
+    let index = store.index().unwrap();
+    assert_eq!(index.count(now()).await.unwrap(), 1);
+    index.bar(&owner, now(), after(HOUR)).await.unwrap();
+    let page = index.list(now(), Some(&owner), None, 9).await.unwrap();
+    assert_eq!(page.sessions, []);
 }
 
 #[tokio::test]

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use ::redis::cmd;
 use async_trait::async_trait;
 
 use super::RedisStore;
 use super::errors::Effect;
 use super::form::{self, revision, time};
 use super::link::Request;
-use super::scripts::{CREATE, DELETE, SAVE, ScriptCall, TOUCH};
+use super::scripts::{CREATE, DELETE, LOAD, SAVE, ScriptCall, TOUCH};
 use super::watches::{Question, Watches};
 use crate::session::{NewSession, SessionId, SessionKey, SessionRecord, Timestamp};
 use crate::store::{
-    Capabilities, EXPIRED_GRACE, Revision, SessionStore, StoreError, StoreErrorKind, Stored,
+    Capabilities, EXPIRED_GRACE, HistoryStore, ListedSession, Revision, SessionIndex, SessionStore,
+    StoreError, StoreErrorKind, Stored,
 };
 
 #[async_trait]
@@ -24,6 +24,14 @@ impl SessionStore for RedisStore {
             watch: self.watches().is_some(),
             ..Capabilities::default()
         }
+    }
+
+    fn history(&self) -> Option<&dyn HistoryStore> {
+        Some(self)
+    }
+
+    fn index(&self) -> Option<&dyn SessionIndex> {
+        Some(self)
     }
 
     async fn create(&self, candidate: &SessionId, new: NewSession) -> Result<Stored, StoreError> {
@@ -40,12 +48,14 @@ impl SessionStore for RedisStore {
             ],
         );
         let question = self.watches().map(|watches| watches.ask(key));
-        let created: bool = self.script(&call, Effect::Once).await?;
-        if !created {
-            self.no_answer(question);
-            return Err(StoreErrorKind::AlreadyExists.into());
-        }
-        Ok(self.watched(stored, question))
+        let created: String = self.script(&call, Effect::Once).await?;
+        let refusal = match created.as_str() {
+            "created" => return Ok(self.watched(stored, question)),
+            "gone" => StoreErrorKind::Gone,
+            _ => StoreErrorKind::AlreadyExists,
+        };
+        self.no_answer(question);
+        Err(refusal.into())
     }
 
     async fn load(
@@ -55,21 +65,27 @@ impl SessionStore for RedisStore {
         now: Timestamp,
     ) -> Result<Option<Stored>, StoreError> {
         let key = SessionKey::new(audience, id);
-        let keys = self.names.keys(&key);
-        let mut command = cmd("MGET");
-        command.arg(keys.record).arg(keys.last_use);
         let question = self.watches().map(|watches| watches.ask(key));
-        let found: (Option<Vec<u8>>, Option<Vec<u8>>) = self
-            .link
-            .call(Request::Command(&command), Effect::None)
-            .await?;
-        match read(id, key, &found, now)? {
-            Some(stored) => Ok(Some(self.watched(stored, question))),
-            None => {
-                self.no_answer(question);
-                Ok(None)
-            }
-        }
+        let Some(session) = self.read(key, now).await? else {
+            self.no_answer(question);
+            return Ok(None);
+        };
+        let ListedSession {
+            record,
+            revision,
+            last_activity,
+            idle_deadline,
+            ..
+        } = session;
+        let stored = Stored::loaded(
+            id.clone(),
+            key,
+            record,
+            revision,
+            last_activity,
+            idle_deadline,
+        );
+        Ok(Some(self.watched(stored, question)))
     }
 
     async fn save(
@@ -129,11 +145,8 @@ impl SessionStore for RedisStore {
         limit: usize,
     ) -> Result<Vec<SessionKey>, StoreError> {
         let due = now.saturating_sub(EXPIRED_GRACE);
-        let removed = self
-            .cleaner
-            .clean(&self.link, &self.names, due, limit)
-            .await?;
-        removed.iter().for_each(|key| self.forget(key));
+        let removed = self.cleaner.clean(self, due, limit).await?;
+        self.cleaner.prune(self).await?;
         Ok(removed)
     }
 }
@@ -146,7 +159,7 @@ impl RedisStore {
             .map(|tracking| &tracking.watches)
     }
 
-    async fn script<T: ::redis::FromRedisValue>(
+    pub(super) async fn script<T: ::redis::FromRedisValue>(
         &self,
         call: &ScriptCall,
         effect: Effect,
@@ -170,29 +183,24 @@ impl RedisStore {
         }
     }
 
-    fn forget(&self, key: &SessionKey) {
+    /// The session as it is, if it is alive at `now`.
+    pub(super) async fn read(
+        &self,
+        key: SessionKey,
+        now: Timestamp,
+    ) -> Result<Option<ListedSession>, StoreError> {
+        let call = LOAD.call(self.names.keys(&key), []);
+        let found: Option<(Vec<u8>, Vec<u8>)> = self.script(&call, Effect::None).await?;
+        match found {
+            Some(found) => form::read_session(key, &found, now),
+            None => Ok(None),
+        }
+    }
+
+    /// Tells those who watch a session that it is over.
+    pub(super) fn forget(&self, key: &SessionKey) {
         if let Some(watches) = self.watches() {
             watches.gone(key);
         }
     }
-}
-
-/// The session in what was found, if it is alive at `now`.
-fn read(
-    id: &SessionId,
-    key: SessionKey,
-    found: &(Option<Vec<u8>>, Option<Vec<u8>>),
-    now: Timestamp,
-) -> Result<Option<Stored>, StoreError> {
-    let (Some(record), Some(last_use)) = found else {
-        return Ok(None);
-    };
-    let Some((record, revision)) = form::read_record(record)? else {
-        return Ok(None);
-    };
-    let (activity, deadline) = form::read_last_use(last_use)?;
-    // A save may have moved the absolute end before the idle deadline.
-    let deadline = deadline.min(record.absolute_end());
-    let stored = Stored::loaded(id.clone(), key, record, revision, activity, deadline);
-    Ok(Some(stored).filter(|stored| !stored.is_expired(now)))
 }

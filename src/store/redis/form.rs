@@ -2,23 +2,28 @@
 
 use std::sync::Arc;
 
-use crate::session::{SessionKey, SessionRecord, Timestamp};
-use crate::store::{Revision, StoreError, StoreErrorKind};
+use crate::session::{OwnerTag, SessionKey, SessionRecord, Timestamp};
+use crate::store::{ListedSession, Revision, StoreError, StoreErrorKind};
 
 /// The names under which one store keeps its sessions.
 ///
-/// The record and the last use of a session differ in the beginning, so that only records can be tracked, and share
-/// the part in braces, by which a cluster chooses the slot.
+/// The keys of a session differ in the beginning, so that only records can be tracked, and share the part in braces,
+/// by which a cluster chooses the slot.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     record: Arc<str>,
     last_use: Arc<str>,
+    history: Arc<str>,
+    owner: Arc<str>,
+    index: Arc<str>,
 }
 
-/// The two keys of a session.
+/// The keys of a session, and that of the index that names it.
 pub(super) struct Keys {
     pub(super) record: String,
     pub(super) last_use: String,
+    pub(super) history: String,
+    pub(super) index: Arc<str>,
 }
 
 impl Names {
@@ -31,6 +36,9 @@ impl Names {
         Self {
             record: format!("{prefix}:record:{{").into(),
             last_use: format!("{prefix}{LAST_USE}").into(),
+            history: format!("{prefix}:history:{{").into(),
+            owner: format!("{prefix}:owner:{{").into(),
+            index: format!("{prefix}:sessions").into(),
         }
     }
 
@@ -38,7 +46,19 @@ impl Names {
         Keys {
             record: format!("{}{key}}}", self.record),
             last_use: format!("{}{key}}}", self.last_use),
+            history: format!("{}{key}}}", self.history),
+            index: Arc::clone(&self.index),
         }
+    }
+
+    /// The key of the index of all sessions.
+    pub(super) fn index(&self) -> &Arc<str> {
+        &self.index
+    }
+
+    /// The key of the index of an owner's sessions.
+    pub(super) fn index_of(&self, owner: &OwnerTag) -> String {
+        format!("{}{}}}", self.owner, hex(owner))
     }
 
     pub(super) fn prefix(&self) -> &str {
@@ -94,6 +114,8 @@ pub(super) fn write_record(record: &SessionRecord, at: Revision) -> Result<Vec<u
     let mut text = RECORD.to_vec();
     text.extend(revision(at));
     text.extend(time(record.absolute_end()));
+    text.extend(time(record.created()));
+    text.extend(record.owner().map_or_else(|| NO_OWNER.into(), hex).bytes());
     serde_json::to_writer(&mut text, record).map_err(|_| StoreErrorKind::Corrupt)?;
     Ok(text)
 }
@@ -107,11 +129,13 @@ pub(super) fn read_record(text: &[u8]) -> Result<Option<(SessionRecord, Revision
     if text.first() == Some(&b'T') {
         return Ok(None);
     }
-    let (head, json) = text.split_at_checked(HEAD).ok_or(StoreErrorKind::Corrupt)?;
-    let revision = head
-        .strip_prefix(RECORD)
-        .and_then(|head| parse_revision(&head[..DIGITS]))
-        .ok_or(StoreErrorKind::Corrupt)?;
+    let head = match text.first() {
+        Some(b'R') => OLD_HEAD,
+        Some(b'S') => HEAD,
+        _ => return Err(StoreErrorKind::Corrupt.into()),
+    };
+    let (head, json) = text.split_at_checked(head).ok_or(StoreErrorKind::Corrupt)?;
+    let revision = parse_revision(&head[1..=DIGITS]).ok_or(StoreErrorKind::Corrupt)?;
     Ok(Some((
         // Without the error: its text may quote what the session holds.
         serde_json::from_slice(json).map_err(|_| StoreErrorKind::Corrupt)?,
@@ -142,11 +166,37 @@ pub(super) fn read_last_use(text: &[u8]) -> Result<(Timestamp, Timestamp), Store
         .ok_or_else(|| StoreErrorKind::Corrupt.into())
 }
 
-fn digits(number: u64) -> Vec<u8> {
+/// The session that the texts of its record and its last use tell of; `None` if it is none or not alive at `now`.
+///
+/// # Errors
+///
+/// [`StoreErrorKind::Corrupt`] if they cannot be read.
+pub(super) fn read_session(
+    key: SessionKey,
+    (record, last_use): &(Vec<u8>, Vec<u8>),
+    now: Timestamp,
+) -> Result<Option<ListedSession>, StoreError> {
+    let Some((record, revision)) = read_record(record)? else {
+        return Ok(None);
+    };
+    let (activity, deadline) = read_last_use(last_use)?;
+    // A save may have moved the absolute end before the idle deadline.
+    let deadline = deadline.min(record.absolute_end());
+    let session = ListedSession::new(key, record, revision, activity, deadline);
+    Ok(Some(session).filter(|session| now < session.idle_deadline))
+}
+
+/// An owner as keys and heads name it: 64 digits.
+pub(super) fn hex(owner: &OwnerTag) -> String {
+    // Both are written as 32 bytes are.
+    SessionKey::from(*owner.as_bytes()).to_string()
+}
+
+pub(super) fn digits(number: u64) -> Vec<u8> {
     format!("{number:020}").into_bytes()
 }
 
-fn number(text: &[u8]) -> Option<u64> {
+pub(super) fn number(text: &[u8]) -> Option<u64> {
     if text.len() != DIGITS || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -155,13 +205,24 @@ fn number(text: &[u8]) -> Option<u64> {
 
 const LAST_USE: &str = ":seen:{";
 
-/// What a record begins with, and a tombstone does not.
-pub(super) const RECORD: &[u8] = b"R";
+/// What a record begins with.
+const RECORD: &[u8] = b"S";
 
-const DIGITS: usize = 20;
+/// Whether what begins like this is a record, and no tombstone.
+pub(super) fn is_record(beginning: &[u8]) -> bool {
+    matches!(beginning, b"S" | b"R")
+}
 
-/// Before the JSON of a record: a letter, the revision, the absolute end.
-const HEAD: usize = 1 + 2 * DIGITS;
+pub(super) const DIGITS: usize = 20;
+
+/// Before the JSON of a record: a letter, the revision, the absolute end, when it was created, whose it is.
+const HEAD: usize = OLD_HEAD + DIGITS + NO_OWNER.len();
+
+/// The same of records that begin with `R`: those were written before there was an index.
+const OLD_HEAD: usize = 1 + 2 * DIGITS;
+
+/// In place of an owner.
+const NO_OWNER: &str = "----------------------------------------------------------------";
 
 #[cfg(test)]
 mod tests {
@@ -185,7 +246,7 @@ mod tests {
         let key = SessionKey::from([1; 32]);
         for prefix in ["mcp", "{}", "a{b", "}{", "{tag}"] {
             let keys = Names::new(prefix).keys(&key);
-            for name in [keys.record, keys.last_use] {
+            for name in [keys.record, keys.last_use, keys.history] {
                 let tag = name.split_once('{').unwrap().1.split_once('}').unwrap().0;
                 assert_eq!(tag, key.to_string(), "{prefix}");
             }
@@ -227,7 +288,16 @@ mod tests {
     fn what_is_no_record_is_corrupt() {
         let zeros = [b'0'; 40];
         let no_revision = [b"R", &zeros[..], b"{}"].concat();
-        for wrong in [&b""[..], b"R", b"X", &no_revision, &[0xff; 60]] {
+        let no_owner = [b"S", &digits(1)[..], &zeros, b"{}"].concat();
+        for wrong in [
+            &b""[..],
+            b"R",
+            b"S",
+            b"X",
+            &no_revision,
+            &no_owner,
+            &[0xff; 60],
+        ] {
             assert_eq!(
                 read_record(wrong).unwrap_err().kind(),
                 StoreErrorKind::Corrupt

@@ -5,6 +5,8 @@ mod cleaning;
 mod contract;
 mod errors;
 mod form;
+mod history;
+mod index;
 mod keeper;
 mod link;
 mod scripts;
@@ -27,21 +29,41 @@ use super::{StoreError, StoreErrorKind};
 /// A clone is another handle on the same connection. All calls share one connection, which is made again when it is
 /// lost; while there is no server, calls fail at once as [`StoreErrorKind::Unavailable`]. Each call is one round trip:
 /// a script, known to the server by its digest. [`SessionStore::delete_expired`](super::SessionStore::delete_expired)
-/// takes more.
+/// and [the index](super::SessionIndex) take more.
 ///
 /// # Keys
 ///
-/// A session has two keys, `{prefix}:record:{digest}` and `{prefix}:seen:{digest}`, where the prefix stands without
-/// braces and the digest (its [`SessionKey`](crate::SessionKey)) within them, so that both lie in one slot of a cluster.
-/// The second holds the last use and is all that a touch writes. Its time to live is the idle end and five minutes, that
-/// of the first the absolute end and five minutes; a deleted session leaves a tombstone of 21 bytes for as long, or for
-/// 30 days if it had no end. These times only remove what nobody needs: whether a session is alive is decided by the
-/// caller's clock.
+/// A session has two keys, `{prefix}:record:{digest}` and `{prefix}:seen:{digest}`, and a third one,
+/// `{prefix}:history:{digest}`, if it has a history. The prefix stands without braces and the digest (its
+/// [`SessionKey`](crate::SessionKey)) within them. The second holds the last use and is all that a touch writes. Its time
+/// to live, and that of the history, is the idle end and five minutes, that of the first the absolute end and five
+/// minutes; a deleted session leaves a tombstone of 21 bytes for as long, or for 30 days if it had no end. These times
+/// only remove what nobody needs: whether a session is alive is decided by the caller's clock.
+///
+/// Beside them there are `{prefix}:sessions`, a sorted set of all sessions, `{prefix}:owner:{tag}`, one for each owner,
+/// and `{prefix}:bar:{tag}` for an owner whose sessions were all ended. A session takes about 250 bytes in the first and,
+/// if it has an owner, 170 in the second. A set goes with its last session, a bar when the store may forget it.
 ///
 /// Clean-up walks through the keys with SCAN, at most 20 000 of them in each call, and goes on there in the next: it
 /// finds the records of sessions whose last use has expired. The whole database is walked through, so give sessions
-/// one of their own if it has many other keys. Redis Cluster itself is not supported yet: a server that redirects to
-/// others is [`StoreErrorKind::Unavailable`].
+/// one of their own if it has many other keys. Redis Cluster itself is not supported: the scripts write keys of several
+/// slots, and a server that redirects to others is [`StoreErrorKind::Unavailable`].
+///
+/// # Histories and the index
+///
+/// The store is a [`HistoryStore`](super::HistoryStore) and a [`SessionIndex`](super::SessionIndex). Each call for a
+/// history is one round trip; an append writes what is new and the numbers, and what is too long to stay is not sent.
+///
+/// The index is written in the same step as the session. A session that the server removed by itself stays in it until
+/// a list or a clean-up comes by; neither a list nor a count shows it. `list` is one round trip and one for each session,
+/// 64 at a time; `count` looks at each session there is, 200 in a round trip. `bar` sets its mark in one round trip,
+/// which `create`, `load`, `save`, `touch` and histories respect from then on, and ends what the owner has one by one,
+/// 64 at a time.
+///
+/// Sessions that an earlier version of this store wrote, before there was an index, are served as all others and come
+/// into it when they are saved, or when clean-up comes by. Until then they are not listed; `bar` ends them all the same,
+/// but whoever watches one hears of it only from that clean-up. An instance of that earlier version cannot read the
+/// sessions of this one: they are [`StoreErrorKind::Corrupt`] to it.
 ///
 /// # Watches
 ///
@@ -67,8 +89,9 @@ use super::{StoreError, StoreErrorKind};
 ///   sessions can be read, touched and deleted all the same.
 /// - `appendonly yes`, with the `appendfsync` that fits the loss you can bear.
 /// - Clocks: those of the instances decide. A warning says if one is more than 5 s apart from the server's.
-/// - Rights, where there are ACLs: read and write on `{prefix}:*`; the commands EVAL, EVALSHA, GET, GETRANGE, MGET, SET,
-///   DEL, SCAN, PING, and for tracking CLIENT TRACKING; TIME and CONFIG GET for the warnings.
+/// - Rights, where there are ACLs: read and write on `{prefix}:*`; the commands EVAL, EVALSHA, GET, GETRANGE, SET, DEL,
+///   PTTL, PEXPIRE, PERSIST, ZADD, ZREM, ZRANGEBYLEX, SCAN, PING, and for tracking CLIENT TRACKING; for histories RPUSH,
+///   LPUSH, LPOP, LLEN, LINDEX, LRANGE; for `bar` TIME, which the warnings use too, with CONFIG GET.
 /// - TLS: a URL of `rediss://` works if your own Cargo.toml turns on a TLS feature of the `redis` crate, such as
 ///   `tokio-rustls-comp`. Unix sockets work with `redis+unix://`.
 ///

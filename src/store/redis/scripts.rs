@@ -10,25 +10,37 @@ use ::redis::{Cmd, Script};
 use super::form::Keys;
 
 macro_rules! script {
-    ($name:literal) => {
+    ($name:literal, $($part:literal),+) => {
         StoreScript {
-            text: script!(@text $name),
-            compiled: LazyLock::new(|| Script::new(script!(@text $name))),
+            text: script!(@text $name, $($part),+),
+            compiled: LazyLock::new(|| Script::new(script!(@text $name, $($part),+))),
         }
     };
-    (@text $name:literal) => {
+    (@text $name:literal, $($part:literal),+) => {
         concat!(
-            include_str!("scripts/shared.lua"),
+            $(include_str!(concat!("scripts/", $part, ".lua")),)+
             include_str!(concat!("scripts/", $name, ".lua")),
         )
     };
 }
 
-pub(super) static CREATE: StoreScript = script!("create");
-pub(super) static SAVE: StoreScript = script!("save");
-pub(super) static TOUCH: StoreScript = script!("touch");
-pub(super) static DELETE: StoreScript = script!("delete");
-pub(super) static REMOVE: StoreScript = script!("remove");
+// Each begins with what it needs of the parts that several have, and no more: the server reads all of it in each call.
+pub(super) static CREATE: StoreScript = script!("create", "reading", "writing", "indexing");
+pub(super) static LOAD: StoreScript = script!("load", "reading");
+pub(super) static SAVE: StoreScript = script!("save", "reading", "writing", "indexing");
+pub(super) static TOUCH: StoreScript = script!("touch", "reading", "writing");
+pub(super) static DELETE: StoreScript = script!("delete", "reading", "writing", "indexing");
+pub(super) static REMOVE: StoreScript = script!("remove", "reading", "writing", "indexing");
+
+pub(super) static APPEND: StoreScript = script!("append", "reading", "writing");
+pub(super) static READ: StoreScript = script!("read", "reading");
+pub(super) static CLEAR: StoreScript = script!("clear", "reading");
+
+pub(super) static WALK: StoreScript = script!("walk", "reading");
+pub(super) static MISSING: StoreScript = script!("missing", "reading");
+pub(super) static SETTLE: StoreScript = script!("settle", "reading", "writing", "indexing");
+pub(super) static FORGET: StoreScript = script!("forget", "reading", "writing", "indexing");
+pub(super) static MARK: StoreScript = script!("mark", "reading", "writing");
 
 pub(super) struct StoreScript {
     text: &'static str,
@@ -42,17 +54,45 @@ pub(super) struct ScriptCall {
 }
 
 impl StoreScript {
-    /// The call for the session of `keys`, which lie in one slot.
-    pub(super) fn call<const N: usize>(
+    /// The call for the session of `keys`.
+    pub(super) fn call(
         &'static self,
         keys: Keys,
-        arguments: [Vec<u8>; N],
+        arguments: impl IntoIterator<Item = Vec<u8>>,
     ) -> ScriptCall {
-        let count = b"2".to_vec();
-        let keys = [count, keys.record.into_bytes(), keys.last_use.into_bytes()];
+        let Keys {
+            record,
+            last_use,
+            history,
+            index,
+        } = keys;
+        let keys = [record, last_use, history].map(String::into_bytes);
+        self.call_with(keys, &index, arguments)
+    }
+
+    /// The call for all sessions of this `index`.
+    pub(super) fn call_of_all(
+        &'static self,
+        index: &str,
+        arguments: impl IntoIterator<Item = Vec<u8>>,
+    ) -> ScriptCall {
+        self.call_with([], index, arguments)
+    }
+
+    fn call_with<const N: usize>(
+        &'static self,
+        keys: [Vec<u8>; N],
+        index: &str,
+        arguments: impl IntoIterator<Item = Vec<u8>>,
+    ) -> ScriptCall {
+        let mut all = Vec::with_capacity(N + 8);
+        all.push((N + 1).to_string().into_bytes());
+        all.extend(keys);
+        all.push(index.as_bytes().to_vec());
+        all.extend(arguments);
         ScriptCall {
             script: self,
-            arguments: keys.into_iter().chain(arguments).collect(),
+            arguments: all,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::crowd::TASKS;
+use super::crowd::{ROUNDS, TASKS_OF_A_ROUND, at_once, linger};
 use super::index::keys_of;
 use super::subject::{HOUR, IDLE, LIFE, MILLISECOND, Subject, answered, done, refused_as};
 use crate::session::{OwnerTag, Principal, SessionId, SessionRecord, Timestamp};
@@ -114,38 +114,38 @@ pub async fn bar_wins_over_a_create_at_the_same_time(
     first: Arc<dyn SessionStore>,
     second: Arc<dyn SessionStore>,
 ) {
-    let [writer, reader] = Subject::pair(first, second);
-    let mut tasks = tokio::task::JoinSet::new();
-    for task in 0..TASKS {
-        let subject = if task % 2 == 0 {
-            writer.clone()
-        } else {
-            reader.clone()
-        };
-        tasks.spawn(async move {
-            let begun = subject
-                .try_begin(&subject.owned(subject.now), subject.now)
-                .await;
-            let refused = |error: &StoreError| error.kind() == StoreErrorKind::Gone;
-            assert!(
-                begun.as_ref().err().is_none_or(refused),
-                "refused as another kind"
-            );
-            begun.ok()
+    let handles = Subject::pair(first, second);
+    let [writer, reader] = &handles;
+    let other = writer.begin().await;
+    for round in 0..ROUNDS {
+        let at = writer.after(MILLISECOND * round as u32);
+        let begun = at_once(TASKS_OF_A_ROUND, |n| {
+            let (subject, other) = (handles[n % 2].clone(), other.clone());
+            async move {
+                if n == 0 {
+                    linger(&subject, &other, round).await;
+                    subject.bar(at).await;
+                    return None;
+                }
+                // At each distance: a store may look for the bar before it keeps the session.
+                linger(&subject, &other, n % ROUNDS).await;
+                let begun = subject.try_begin(&subject.owned(at), subject.now).await;
+                if begun.is_err() {
+                    refused_as(StoreErrorKind::Gone, "`create` beside a `bar`", begun);
+                    return None;
+                }
+                begun.ok()
+            }
         });
+        for session in begun.await.into_iter().flatten() {
+            assert!(
+                reader.load(&session.id, reader.now).await.is_none(),
+                "a session slipped through"
+            );
+            assert_eq!(reader.touch(&session.key, reader.now, None).await, None);
+        }
     }
-    writer.bar(writer.now).await;
-    while let Some(begun) = tasks.join_next().await {
-        let Some(session) = begun.expect("each of them asks for a session") else {
-            continue;
-        };
-        assert!(
-            reader.load(&session.id, reader.now).await.is_none(),
-            "a session slipped through"
-        );
-        assert_eq!(reader.touch(&session.key, reader.now, None).await, None);
-    }
-    assert_eq!(reader.count(reader.now).await, 0);
+    assert_eq!(reader.count(reader.now).await, 1);
 }
 
 /// The calls that the rules make.

@@ -1,18 +1,8 @@
 
 -- ARGV: now, idle deadline or an empty text to ask only
-local kind, revision, finish = record()
-if kind == '?' then
-  return CORRUPT
-end
-local active, deadline = last_use()
-if kind ~= 'R' or not active then
-  return false
-end
-if #deadline ~= 20 then
-  return CORRUPT
-end
-if ARGV[1] >= deadline or ARGV[1] >= finish then
-  return false
+local revision, active, deadline, finish = living(ARGV[1])
+if not revision then
+  return active
 end
 if ARGV[2] ~= '' then
   local later, moved = active, deadline
@@ -31,5 +21,6 @@ if ARGV[2] ~= '' then
     redis.call('DEL', KEYS[2])
     put(KEYS[2], text, left)
   end
+  expire(KEYS[3], left)
 end
 return revision

@@ -1,0 +1,7 @@
+
+-- ARGV: the owner that the index names, or an empty text. A session that is there keeps its place.
+local kind = record(KEYS[1])
+if kind == '' or kind == 'T' then
+  unindex(ARGV[1] ~= '' and ARGV[1] or nil)
+end
+return 1

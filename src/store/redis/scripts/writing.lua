@@ -1,0 +1,27 @@
+
+local GRACE, TEN_YEARS, MONTH = 300000, 315360000000, 2592000000
+
+-- Milliseconds from one time to another, and the grace; nothing if that is as good as for ever.
+local function time_left(from, to)
+  local left = tonumber(to) - tonumber(from) + GRACE
+  if left <= TEN_YEARS then
+    return math.max(left, 1)
+  end
+end
+
+local function put(key, value, left)
+  if left then
+    redis.call('SET', key, value, 'PX', string.format('%.0f', left))
+  else
+    redis.call('SET', key, value)
+  end
+end
+
+-- A key lives as long as what is in it, as far as it is there.
+local function expire(key, left)
+  if left then
+    redis.call('PEXPIRE', key, string.format('%.0f', left))
+  else
+    redis.call('PERSIST', key)
+  end
+end
