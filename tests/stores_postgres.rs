@@ -187,7 +187,7 @@ async fn fresh_with_tables() -> (PostgresStore, PgPool) {
 async fn sessions_of_version_1_of_the_tables_go_on() {
     let pool = pool(&fresh_url().await, 2).await;
     raw_sql(VERSION_1).execute(&pool).await.unwrap();
-    let open = async || PostgresStore::from_pool(pool.clone()).await.unwrap();
+    let open = async { PostgresStore::from_pool(pool.clone()).await.unwrap() };
     sql::sessions_of_version_1_go_on(&pool, open).await;
 }
 

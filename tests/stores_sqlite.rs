@@ -342,7 +342,7 @@ async fn fresh_with_tables() -> (SqliteStore, SqlitePool) {
 async fn sessions_of_version_1_of_the_tables_go_on() {
     let pool = fresh_pool(SqliteStore::pool_options()).await;
     raw_sql(VERSION_1).execute(&pool).await.unwrap();
-    let open = async || SqliteStore::from_pool(pool.clone()).await.unwrap();
+    let open = async { SqliteStore::from_pool(pool.clone()).await.unwrap() };
     sql::sessions_of_version_1_go_on(&pool, open).await;
 }
 

@@ -12,12 +12,17 @@ use tower_mcp_session::{
 use crate::stores::{AUDIENCE, DAY, HOUR, after, begin, load, now, record};
 
 /// The database that a store is over.
-pub(crate) trait Tables {
+pub(crate) trait Tables: Sync {
     /// The number that this query gives.
-    async fn number(&self, query: &'static str) -> i64;
+    fn number(&self, query: &'static str) -> impl Future<Output = i64> + Send;
 
     /// Runs a statement whose parameters are a key, the bytes of a record, and times that are now and in a day.
-    async fn run(&self, statement: &'static str, key: &SessionKey, record: &[u8]);
+    fn run(
+        &self,
+        statement: &'static str,
+        key: &SessionKey,
+        record: &[u8],
+    ) -> impl Future<Output = ()> + Send;
 }
 
 /// Version 1 of the tables writes a session so.
@@ -91,7 +96,7 @@ async fn begin_as_version_1(tables: &impl Tables) -> (SessionId, SessionKey) {
 /// `tables` are of version 1; `open` makes a store of them, which brings them to the present version.
 pub(crate) async fn sessions_of_version_1_go_on<S: SessionStore>(
     tables: &impl Tables,
-    open: impl AsyncFnOnce() -> S,
+    open: impl Future<Output = S> + Send,
 ) {
     let (mut all, mut keys) = (Vec::new(), Vec::new());
     for _ in 0..250 {
@@ -102,7 +107,7 @@ pub(crate) async fn sessions_of_version_1_go_on<S: SessionStore>(
     let torn = SessionKey::from([7; 32]);
     tables.run(CREATE_OF_VERSION_1, &torn, b"torn").await;
     keys.sort();
-    let store = open().await;
+    let store = open.await;
     let found = load(&store, &all[0]).await.expect("it is there");
     assert_eq!(found.record.owner(), Some(&owner()));
     append(&store, &found.key, "said").await;
