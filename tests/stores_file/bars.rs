@@ -9,6 +9,8 @@ async fn a_bar_holds_after_a_restart_and_goes_after_its_time() {
     let (id, now) = (SessionId::random().unwrap(), SystemClock.now());
     let not_before = now.saturating_add(HOUR);
     bar(&store, not_before).await.unwrap();
+    // Takes nothing back.
+    bar(&store, now).await.unwrap();
     drop(store);
 
     let store = FileStore::open(folder.path()).unwrap();

@@ -218,6 +218,7 @@ pub(crate) async fn bars_go_after_their_time(store: &dyn SessionStore, tables: &
     let (at, grace) = (now(), Duration::from_secs(60));
     let (index, until) = (index(store), at.saturating_add(HOUR));
     index.bar(&owner(), at, until).await.unwrap();
+    index.bar(&owner(), at, at).await.unwrap();
     let end = at.saturating_add(HOUR + grace);
     let last = end.saturating_sub(Duration::from_millis(1));
     store.delete_expired(last, 10).await.unwrap();

@@ -59,7 +59,7 @@ impl Cleaner {
     ) -> Result<Vec<SessionKey>, StoreError> {
         let due = now.saturating_sub(EXPIRED_GRACE);
         let folder = self.folder.clone();
-        jobs.run(move || bars::clean(&folder, due)).await?;
+        let marks = jobs.run(move || bars::clean(&folder, due)).await;
         let mut removed = Vec::new();
         let mut looked_at = 0;
         for _ in 0..=u8::MAX {
@@ -81,7 +81,7 @@ impl Cleaner {
                 self.next_part.store(part, Ordering::Relaxed);
             }
         }
-        Ok(removed)
+        marks.map(|()| removed)
     }
 
     /// Without a lock: nobody waits while a whole part is read.
