@@ -275,22 +275,40 @@ async fn an_ask_writes_nothing_and_a_touch_with_a_deadline_one_row() {
 }
 
 #[tokio::test]
-async fn clean_up_looks_at_the_index_of_deadlines() {
+async fn what_is_looked_for_is_found_by_an_index() {
     let pool = pool(&fresh_url().await, 1).await;
     let store = PostgresStore::from_pool(pool.clone()).await.unwrap();
     begin(&store).await;
     let mut connection = pool.acquire().await.unwrap();
-    let off = raw_sql("SET enable_seqscan = off");
+    let off = raw_sql("SET enable_seqscan = off; SET enable_bitmapscan = off");
     off.execute(&mut *connection).await.unwrap();
-    let plan: Vec<String> = query_scalar(
-        "EXPLAIN SELECT session_key FROM mcp_session
-         WHERE CASE WHEN record IS NULL THEN absolute_end ELSE idle_deadline END <= 1
-         LIMIT 10 FOR UPDATE SKIP LOCKED",
-    )
-    .fetch_all(&mut *connection)
-    .await
-    .unwrap();
-    assert!(plan.concat().contains("mcp_session_end"), "{plan:?}");
+    for (plan, index) in [
+        (
+            "EXPLAIN SELECT session_key FROM mcp_session
+             WHERE CASE WHEN record IS NULL THEN absolute_end ELSE idle_deadline END <= 1
+             LIMIT 10 FOR UPDATE SKIP LOCKED",
+            "mcp_session_end",
+        ),
+        (
+            "EXPLAIN SELECT session_key FROM mcp_session
+             WHERE session_key > '' AND owner = '1' ORDER BY session_key LIMIT 10",
+            "mcp_session_owner",
+        ),
+        (
+            "EXPLAIN SELECT session_key, record FROM mcp_session
+             WHERE created IS NULL AND record IS NOT NULL ORDER BY session_key LIMIT 10",
+            "mcp_session_untold",
+        ),
+        (
+            "EXPLAIN UPDATE mcp_session SET history = NULL
+             WHERE record IS NULL AND history IS NOT NULL",
+            "mcp_session_left",
+        ),
+    ] {
+        let plan = query_scalar(plan).fetch_all(&mut *connection).await;
+        let plan: Vec<String> = plan.unwrap();
+        assert!(plan.concat().contains(index), "{plan:?}");
+    }
 }
 
 #[tokio::test]

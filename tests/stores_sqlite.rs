@@ -28,7 +28,7 @@ use tempfile::TempDir;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tower_mcp_session::store::sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
-use tower_mcp_session::store::sqlx::{Connection, query, query_scalar, raw_sql};
+use tower_mcp_session::store::sqlx::{Connection, query, query_as, query_scalar, raw_sql};
 use tower_mcp_session::store::{SqliteStore, StoreErrorKind};
 use tower_mcp_session::testing::{
     history_contract, index_contract, shared_store_contract, store_contract,
@@ -380,6 +380,31 @@ async fn bars_go_after_their_time() {
 async fn a_history_that_cannot_be_read_is_corrupt_and_can_be_cleared() {
     let (store, pool) = fresh_with_tables().await;
     sql::a_history_that_cannot_be_read_is_corrupt(&store, &pool).await;
+}
+
+#[tokio::test]
+async fn what_is_looked_for_is_found_by_an_index() {
+    let (_store, pool) = fresh_with_tables().await;
+    for (plan, index) in [
+        (
+            "EXPLAIN QUERY PLAN SELECT session_key FROM mcp_session
+             WHERE session_key > x'' AND owner = x'01' ORDER BY session_key LIMIT 10",
+            "mcp_session_owner",
+        ),
+        (
+            "EXPLAIN QUERY PLAN SELECT session_key, record FROM mcp_session
+             WHERE created IS NULL AND record IS NOT NULL ORDER BY session_key LIMIT 10",
+            "mcp_session_untold",
+        ),
+        (
+            "EXPLAIN QUERY PLAN UPDATE mcp_session SET history = NULL
+             WHERE record IS NULL AND history IS NOT NULL",
+            "mcp_session_left",
+        ),
+    ] {
+        let rows: Vec<(i64, i64, i64, String)> = query_as(plan).fetch_all(&pool).await.unwrap();
+        assert!(rows[0].3.contains(index), "{rows:?}");
+    }
 }
 
 #[tokio::test]
