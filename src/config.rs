@@ -44,6 +44,9 @@ pub(crate) const RECENT_IDS: usize = 100_000;
 /// One record, as JSON.
 #[cfg(feature = "file")]
 pub(crate) const MAX_FILE_RECORD: usize = 16 << 20;
+/// One history, as JSON.
+#[cfg(feature = "file")]
+pub(crate) const MAX_FILE_HISTORY: usize = 16 << 20;
 pub(crate) const MAX_VALUES_BYTES: usize = 64 << 10;
 /// Handshakes kept once for all sessions that share them; further ones are kept per session.
 pub(crate) const SHARED_HANDSHAKES: usize = 1024;

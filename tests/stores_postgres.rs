@@ -7,6 +7,8 @@
 
 #[path = "support/postgres.rs"]
 mod postgres;
+#[path = "support/sql.rs"]
+mod sql;
 #[path = "support/stores.rs"]
 mod stores;
 
@@ -15,9 +17,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use postgres::{PostgresServer, Stop};
+use sql::Tables;
 use stores::{
-    AUDIENCE, HOUR, a_later_handle_sees, add_value, after, begin, load, new_session, now, record,
-    tombstones_go_after_the_absolute_end, two_handles_have_one_winner, two_handles_lose_nothing,
+    AUDIENCE, DAY, HOUR, a_later_handle_sees, add_value, after, begin, load, new_session, now,
+    record, tombstones_go_after_the_absolute_end, two_handles_have_one_winner,
+    two_handles_lose_nothing,
 };
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -27,14 +31,21 @@ use tokio::time::timeout;
 use tower_mcp_session::store::sqlx::postgres::{PgConnection, PgPool};
 use tower_mcp_session::store::sqlx::{AssertSqlSafe, Connection, query, query_scalar, raw_sql};
 use tower_mcp_session::store::{PostgresStore, StoreError, StoreErrorKind};
-use tower_mcp_session::testing::{shared_store_contract, store_contract};
-use tower_mcp_session::{SessionId, SessionStore};
+use tower_mcp_session::testing::{
+    history_contract, index_contract, shared_store_contract, store_contract,
+};
+use tower_mcp_session::{SessionId, SessionKey, SessionStore, Timestamp};
 
 store_contract!(schema, fresh().await);
-shared_store_contract!(two_pools, {
+shared_store_contract!(two_pools, two_pools().await);
+history_contract!(histories_of_two_pools, two_pools().await);
+index_contract!(index_of_two_pools, two_pools().await);
+
+/// Two stores over one schema.
+async fn two_pools() -> (PostgresStore, PostgresStore) {
     let url = fresh_url().await;
     (open(&url).await, open(&url).await)
-});
+}
 
 /// A store over a schema of its own.
 async fn fresh() -> PostgresStore {
@@ -132,6 +143,90 @@ async fn tables_of_a_later_version_are_refused() {
     assert_eq!(error.kind(), StoreErrorKind::Unsupported);
 }
 
+/// The tables as version 1 made them.
+const VERSION_1: &str = "
+    CREATE TABLE mcp_session_schema (version BIGINT NOT NULL PRIMARY KEY);
+    CREATE TABLE mcp_session (
+        session_key BYTEA NOT NULL PRIMARY KEY,
+        revision BIGINT NOT NULL,
+        last_activity BIGINT NOT NULL,
+        idle_deadline BIGINT NOT NULL,
+        absolute_end BIGINT NOT NULL,
+        record BYTEA
+    );
+    CREATE INDEX mcp_session_end ON mcp_session (
+        (CASE WHEN record IS NULL THEN absolute_end ELSE idle_deadline END)
+    );
+    INSERT INTO mcp_session_schema (version) VALUES (1)";
+
+impl Tables for PgPool {
+    async fn number(&self, query: &'static str) -> i64 {
+        query_scalar(query).fetch_one(self).await.unwrap()
+    }
+
+    async fn run(&self, statement: &'static str, key: &SessionKey, record: &[u8]) {
+        let millis = |time: Timestamp| time.as_millis() as i64;
+        let done = query(statement)
+            .bind(&key.as_bytes()[..])
+            .bind(record)
+            .bind(millis(now()))
+            .bind(millis(after(DAY)));
+        let done = done.execute(self).await.unwrap();
+        assert_eq!(done.rows_affected(), 1, "{statement}");
+    }
+}
+
+/// A store, and the tables that it is over.
+async fn fresh_with_tables() -> (PostgresStore, PgPool) {
+    let pool = pool(&fresh_url().await, 2).await;
+    let store = PostgresStore::from_pool(pool.clone()).await.unwrap();
+    (store, pool)
+}
+
+#[tokio::test]
+async fn sessions_of_version_1_of_the_tables_go_on() {
+    let pool = pool(&fresh_url().await, 2).await;
+    raw_sql(VERSION_1).execute(&pool).await.unwrap();
+    let open = async { PostgresStore::from_pool(pool.clone()).await.unwrap() };
+    sql::sessions_of_version_1_go_on(&pool, open).await;
+}
+
+#[tokio::test]
+async fn an_instance_of_version_1_of_the_tables_goes_on_beside() {
+    let (store, pool) = fresh_with_tables().await;
+    sql::an_instance_of_version_1_goes_on_beside(&store, &pool).await;
+}
+
+#[tokio::test]
+async fn clean_up_finds_what_version_1_began_after_a_bar() {
+    let (store, pool) = fresh_with_tables().await;
+    sql::clean_up_finds_what_version_1_began_after_a_bar(&store, &pool).await;
+}
+
+#[tokio::test]
+async fn nothing_of_a_history_is_left_in_the_table() {
+    let (store, pool) = fresh_with_tables().await;
+    sql::nothing_of_a_history_is_left(&store, &pool).await;
+}
+
+#[tokio::test]
+async fn what_was_created_while_its_owner_was_barred_is_gone() {
+    let (store, pool) = fresh_with_tables().await;
+    sql::what_was_created_while_its_owner_was_barred_is_gone(&store, &pool).await;
+}
+
+#[tokio::test]
+async fn bars_go_after_their_time() {
+    let (store, pool) = fresh_with_tables().await;
+    sql::bars_go_after_their_time(&store, &pool).await;
+}
+
+#[tokio::test]
+async fn a_history_that_cannot_be_read_is_corrupt_and_can_be_cleared() {
+    let (store, pool) = fresh_with_tables().await;
+    sql::a_history_that_cannot_be_read_is_corrupt(&store, &pool).await;
+}
+
 #[tokio::test]
 async fn wrong_urls_and_absent_servers_are_told_apart() {
     for (url, kind) in [
@@ -180,22 +275,40 @@ async fn an_ask_writes_nothing_and_a_touch_with_a_deadline_one_row() {
 }
 
 #[tokio::test]
-async fn clean_up_looks_at_the_index_of_deadlines() {
+async fn what_is_looked_for_is_found_by_an_index() {
     let pool = pool(&fresh_url().await, 1).await;
     let store = PostgresStore::from_pool(pool.clone()).await.unwrap();
     begin(&store).await;
     let mut connection = pool.acquire().await.unwrap();
-    let off = raw_sql("SET enable_seqscan = off");
+    let off = raw_sql("SET enable_seqscan = off; SET enable_bitmapscan = off");
     off.execute(&mut *connection).await.unwrap();
-    let plan: Vec<String> = query_scalar(
-        "EXPLAIN SELECT session_key FROM mcp_session
-         WHERE CASE WHEN record IS NULL THEN absolute_end ELSE idle_deadline END <= 1
-         LIMIT 10 FOR UPDATE SKIP LOCKED",
-    )
-    .fetch_all(&mut *connection)
-    .await
-    .unwrap();
-    assert!(plan.concat().contains("mcp_session_end"), "{plan:?}");
+    for (plan, index) in [
+        (
+            "EXPLAIN SELECT session_key FROM mcp_session
+             WHERE CASE WHEN record IS NULL THEN absolute_end ELSE idle_deadline END <= 1
+             LIMIT 10 FOR UPDATE SKIP LOCKED",
+            "mcp_session_end",
+        ),
+        (
+            "EXPLAIN SELECT session_key FROM mcp_session
+             WHERE session_key > '' AND owner = '1' ORDER BY session_key LIMIT 10",
+            "mcp_session_owner",
+        ),
+        (
+            "EXPLAIN SELECT session_key, record FROM mcp_session
+             WHERE created IS NULL AND record IS NOT NULL ORDER BY session_key LIMIT 10",
+            "mcp_session_untold",
+        ),
+        (
+            "EXPLAIN UPDATE mcp_session SET history = NULL
+             WHERE record IS NULL AND history IS NOT NULL",
+            "mcp_session_left",
+        ),
+    ] {
+        let plan = query_scalar(plan).fetch_all(&mut *connection).await;
+        let plan: Vec<String> = plan.unwrap();
+        assert!(plan.concat().contains(index), "{plan:?}");
+    }
 }
 
 #[tokio::test]
@@ -394,6 +507,34 @@ async fn calls_that_are_dropped_leave_the_pool_sound_and_open_no_connections() {
 }
 
 #[tokio::test]
+async fn an_append_that_is_dropped_anywhere_leaves_nothing_of_it() {
+    let url = fresh_url().await;
+    let store = PostgresStore::from_pool(pool(&url, 1).await).await.unwrap();
+    let session = begin(&store).await;
+    let mut appended = 0;
+    for polls in 0..60 {
+        let call = sql::append(&store, &session.key, "said");
+        tokio::select! {
+            biased;
+            () = call => appended += 1,
+            () = async { for _ in 0..polls * 20 { tokio::task::yield_now().await } } => {}
+        }
+        // Over the one connection there is: it would be in the transaction still.
+        add_value(&store, &session.id, &format!("value {polls}")).await;
+    }
+    let other = open(&url).await;
+    let record = load(&other, &session.id).await.unwrap().record;
+    for polls in 0..60 {
+        assert!(record.values().contains(&format!("value {polls}")));
+    }
+    let history = other.history().unwrap();
+    let summary = history.summary(&session.key, now()).await.unwrap();
+    // Of those that were dropped at the commit nobody knows.
+    assert!(summary.total >= appended && summary.total <= 60);
+    sql::append(&other, &session.key, "said").await;
+}
+
+#[tokio::test]
 async fn a_pool_whose_connections_have_gone_silent_gets_others() {
     let url = fresh_url().await;
     let (proxy, silence) = proxy_of(&url).await;
@@ -496,7 +637,7 @@ async fn restart_in_the_middle(how: Stop) {
     begin(&store).await;
 }
 
-type Acknowledged = tokio::sync::mpsc::UnboundedSender<(SessionId, tower_mcp_session::SessionKey)>;
+type Acknowledged = tokio::sync::mpsc::UnboundedSender<(SessionId, SessionKey)>;
 
 async fn begin_until_it_fails(store: &PostgresStore, done: &Acknowledged) -> StoreErrorKind {
     loop {

@@ -5,6 +5,8 @@
     reason = "helpers of tests may unwrap as tests do"
 )]
 
+#[path = "support/sql.rs"]
+mod sql;
 #[path = "support/stores.rs"]
 mod stores;
 
@@ -17,6 +19,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sql::Tables;
 use stores::{
     AUDIENCE, DAY, HOUR, a_later_handle_sees, add_value, after, begin, load, new_session, now,
     tombstones_go_after_the_absolute_end, two_handles_have_one_winner, two_handles_lose_nothing,
@@ -25,20 +28,33 @@ use tempfile::TempDir;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tower_mcp_session::store::sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
-use tower_mcp_session::store::sqlx::{Connection, query, query_scalar};
+use tower_mcp_session::store::sqlx::{Connection, query, query_as, query_scalar, raw_sql};
 use tower_mcp_session::store::{SqliteStore, StoreErrorKind};
-use tower_mcp_session::testing::{shared_store_contract, store_contract};
-use tower_mcp_session::{SessionId, SessionStore};
+use tower_mcp_session::testing::{
+    history_contract, index_contract, shared_store_contract, store_contract,
+};
+use tower_mcp_session::{SessionId, SessionKey, SessionStore, Timestamp};
 
 store_contract!(file, fresh().await);
-shared_store_contract!(two_pools, {
+shared_store_contract!(two_pools, two_pools().await);
+history_contract!(histories_of_two_clones, twice(fresh().await));
+history_contract!(histories_of_two_pools, two_pools().await);
+index_contract!(index_of_two_clones, twice(fresh().await));
+index_contract!(index_of_two_pools, two_pools().await);
+
+/// Two stores over one file.
+async fn two_pools() -> (SqliteStore, SqliteStore) {
     let pool = fresh_pool(SqliteStore::pool_options()).await;
     let file = pool.connect_options().get_filename().to_owned();
     (
         SqliteStore::from_pool(pool).await.unwrap(),
         SqliteStore::connect(file).await.unwrap(),
     )
-});
+}
+
+fn twice<S: Clone>(store: S) -> (S, S) {
+    (store.clone(), store)
+}
 
 /// A store over a file of its own.
 async fn fresh() -> SqliteStore {
@@ -282,6 +298,115 @@ async fn tables_of_a_later_version_are_refused() {
     assert_eq!(error.kind(), StoreErrorKind::Unsupported);
 }
 
+/// The tables as version 1 made them.
+const VERSION_1: &str = "
+    CREATE TABLE mcp_session_schema (version INTEGER NOT NULL PRIMARY KEY);
+    CREATE TABLE mcp_session (
+        session_key BLOB NOT NULL PRIMARY KEY,
+        revision INTEGER NOT NULL,
+        last_activity INTEGER NOT NULL,
+        idle_deadline INTEGER NOT NULL,
+        absolute_end INTEGER NOT NULL,
+        record BLOB
+    ) STRICT;
+    CREATE INDEX mcp_session_end ON mcp_session (
+        (CASE WHEN record IS NULL THEN absolute_end ELSE idle_deadline END)
+    );
+    INSERT INTO mcp_session_schema (version) VALUES (1)";
+
+impl Tables for SqlitePool {
+    async fn number(&self, query: &'static str) -> i64 {
+        query_scalar(query).fetch_one(self).await.unwrap()
+    }
+
+    async fn run(&self, statement: &'static str, key: &SessionKey, record: &[u8]) {
+        let millis = |time: Timestamp| time.as_millis() as i64;
+        let done = query(statement)
+            .bind(&key.as_bytes()[..])
+            .bind(record)
+            .bind(millis(now()))
+            .bind(millis(after(DAY)));
+        let done = done.execute(self).await.unwrap();
+        assert_eq!(done.rows_affected(), 1, "{statement}");
+    }
+}
+
+/// A store, and the tables that it is over.
+async fn fresh_with_tables() -> (SqliteStore, SqlitePool) {
+    let pool = fresh_pool(SqliteStore::pool_options()).await;
+    let store = SqliteStore::from_pool(pool.clone()).await.unwrap();
+    (store, pool)
+}
+
+#[tokio::test]
+async fn sessions_of_version_1_of_the_tables_go_on() {
+    let pool = fresh_pool(SqliteStore::pool_options()).await;
+    raw_sql(VERSION_1).execute(&pool).await.unwrap();
+    let open = async { SqliteStore::from_pool(pool.clone()).await.unwrap() };
+    sql::sessions_of_version_1_go_on(&pool, open).await;
+}
+
+#[tokio::test]
+async fn an_instance_of_version_1_of_the_tables_goes_on_beside() {
+    let (store, pool) = fresh_with_tables().await;
+    sql::an_instance_of_version_1_goes_on_beside(&store, &pool).await;
+}
+
+#[tokio::test]
+async fn clean_up_finds_what_version_1_began_after_a_bar() {
+    let (store, pool) = fresh_with_tables().await;
+    sql::clean_up_finds_what_version_1_began_after_a_bar(&store, &pool).await;
+}
+
+#[tokio::test]
+async fn nothing_of_a_history_is_left_in_the_table() {
+    let (store, pool) = fresh_with_tables().await;
+    sql::nothing_of_a_history_is_left(&store, &pool).await;
+}
+
+#[tokio::test]
+async fn what_was_created_while_its_owner_was_barred_is_gone() {
+    let (store, pool) = fresh_with_tables().await;
+    sql::what_was_created_while_its_owner_was_barred_is_gone(&store, &pool).await;
+}
+
+#[tokio::test]
+async fn bars_go_after_their_time() {
+    let (store, pool) = fresh_with_tables().await;
+    sql::bars_go_after_their_time(&store, &pool).await;
+}
+
+#[tokio::test]
+async fn a_history_that_cannot_be_read_is_corrupt_and_can_be_cleared() {
+    let (store, pool) = fresh_with_tables().await;
+    sql::a_history_that_cannot_be_read_is_corrupt(&store, &pool).await;
+}
+
+#[tokio::test]
+async fn what_is_looked_for_is_found_by_an_index() {
+    let (_store, pool) = fresh_with_tables().await;
+    for (plan, index) in [
+        (
+            "EXPLAIN QUERY PLAN SELECT session_key FROM mcp_session
+             WHERE session_key > x'' AND owner = x'01' ORDER BY session_key LIMIT 10",
+            "mcp_session_owner",
+        ),
+        (
+            "EXPLAIN QUERY PLAN SELECT session_key, record FROM mcp_session
+             WHERE created IS NULL AND record IS NOT NULL ORDER BY session_key LIMIT 10",
+            "mcp_session_untold",
+        ),
+        (
+            "EXPLAIN QUERY PLAN UPDATE mcp_session SET history = NULL
+             WHERE record IS NULL AND history IS NOT NULL",
+            "mcp_session_left",
+        ),
+    ] {
+        let rows: Vec<(i64, i64, i64, String)> = query_as(plan).fetch_all(&pool).await.unwrap();
+        assert!(rows[0].3.contains(index), "{rows:?}");
+    }
+}
+
 #[tokio::test]
 async fn connecting_again_writes_nothing() {
     let pool = fresh_pool(SqliteStore::pool_options()).await;
@@ -340,6 +465,9 @@ async fn calls_that_are_dropped_leave_the_pool_sound() {
     for _ in 0..20 {
         let call = store.delete(&session.key, now());
         // It waits for the writer, which waits for us.
+        let dropped = tokio::time::timeout(Duration::from_millis(5), call).await;
+        assert!(dropped.is_err());
+        let call = sql::append(&store, &session.key, "late");
         let dropped = tokio::time::timeout(Duration::from_millis(5), call).await;
         assert!(dropped.is_err());
     }
@@ -423,6 +551,9 @@ async fn what_a_killed_process_was_told_is_done_is_there() {
         let id = SessionId::parse(id.as_bytes()).unwrap();
         let session = load(&store, &id).await.expect("it was acknowledged");
         assert!(session.record.values().contains("added"));
+        let history = store.history().expect("it keeps histories");
+        let said = history.recent(&session.key, now(), 9).await.unwrap();
+        assert_eq!(said.len(), 1, "it was appended before it was acknowledged");
     }
     let pool = SqlitePool::connect_with(SqliteStore::connect_options(&path).unwrap()).await;
     let sound: String = query_scalar("PRAGMA integrity_check")
@@ -432,11 +563,12 @@ async fn what_a_killed_process_was_told_is_done_is_there() {
     assert_eq!(sound, "ok");
 }
 
-/// Begins sessions, adds a value to each, and says so, line by line.
+/// Begins sessions, adds a value and a message to each, and says so, line by line.
 async fn write_without_end(store: &SqliteStore) {
     loop {
         let session = begin(store).await;
         add_value(store, &session.id, "added").await;
+        sql::append(store, &session.key, "said").await;
         let line = format!("{MARK}{}\n", session.id.expose());
         let mut out = std::io::stdout();
         out.write_all(line.as_bytes()).unwrap();

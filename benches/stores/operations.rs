@@ -7,13 +7,16 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tower_mcp_session::store::Stored;
 use tower_mcp_session::{
-    Clock, Handshake, NewSession, ProtocolVersion, SessionId, SessionRecord, SessionStore,
-    SystemClock, Timestamp, Values,
+    Clock, Handshake, HistoryLimits, Message, NewSession, ProtocolVersion, Role, SessionId,
+    SessionRecord, SessionStore, SystemClock, Timestamp, Values,
 };
 
 const AUDIENCE: &str = "/mcp";
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
+/// A history of so many messages, of so many bytes each, is as long as by default.
+const MESSAGES: usize = 100;
+const MESSAGE: usize = 640;
 /// So many sessions are there, so that few tasks meet at one.
 const SESSIONS: usize = 512;
 
@@ -50,6 +53,41 @@ pub(crate) async fn run(store: &Arc<dyn SessionStore>, at_once: usize) {
     println!(
         "  {at_once:>2} at once, per second: create {made}, load {load}, ask {ask}, touch {touch}, load and save {save}"
     );
+    if store.history().is_some() {
+        let [short, full] = [1, MESSAGES].map(|kept| appends(store, &sessions, at_once, kept));
+        println!(
+            "  {at_once:>2} at once, per second: append to a short history {}, to a full one {}",
+            short.await,
+            full.await
+        );
+    }
+}
+
+/// Appends to histories of so many messages, of [`MESSAGE`] bytes each.
+async fn appends(
+    store: &Arc<dyn SessionStore>,
+    sessions: &[Stored],
+    at_once: usize,
+    kept: usize,
+) -> usize {
+    let history = store.history().expect("it keeps histories");
+    let message = Message::new(Role::User, &"x".repeat(MESSAGE), SystemClock.now());
+    let message = message.expect("text is JSON");
+    let sessions = &sessions[..sessions.len().min(at_once)];
+    let append = |turn: usize, messages| {
+        let key = &sessions[turn % sessions.len()].key;
+        let limits = HistoryLimits::new(kept, usize::MAX);
+        history.append(key, SystemClock.now(), messages, limits)
+    };
+    for turn in 0..sessions.len() {
+        let full = append(turn, vec![message.clone(); kept]).await;
+        full.expect("it is kept");
+    }
+    rate(at_once, |turn| {
+        let appended = append(turn, vec![message.clone()]);
+        async move { appended.await.expect("it is kept") }
+    })
+    .await
 }
 
 async fn touches(

@@ -10,6 +10,9 @@
 //! | `SignedStore` | `signed` | in the id that the client holds | by any that have its key |
 //! | [`CachedStore`] | none | in another store, and here for a moment | as that store |
 //!
+//! `MemoryStore`, `FileStore`, `PostgresStore` and `SqliteStore` keep histories ([`HistoryStore`]) and know which sessions
+//! there are ([`SessionIndex`]); `CachedStore` hands on what the store inside can.
+//!
 //! Which one? The module `signed` (feature `signed`) compares them: memory, signed ids, a shared store.
 //!
 //! A store of your own is six methods; the example `custom_store` has one in 150 lines. The functions of the same names

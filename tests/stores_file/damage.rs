@@ -24,10 +24,10 @@ async fn a_torn_file_is_reported_and_the_others_go_on() {
             StoreErrorKind::AlreadyExists,
             begin_as(&store, &torn.id, "again").await,
         );
-        let page = store.list(now, None, 10).await.unwrap();
+        let page = list(&store, now, None, 10).await.unwrap();
         assert_eq!(page.unreadable, [torn.key]);
         assert_eq!(page.sessions.len(), 1);
-        assert_eq!(store.count(now).await.unwrap(), 1);
+        assert_eq!(count(&store, now).await.unwrap(), 1);
         present(&store, &whole.id).await;
     }
     fs::write(&path, &bytes).unwrap();
@@ -81,12 +81,12 @@ async fn what_is_no_file_at_all_does_not_stop_the_others() {
 
     assert!(load(&store, &lost.id).await.is_err());
     let now = SystemClock.now();
-    let page = store.list(now, None, 10).await.unwrap();
+    let page = list(&store, now, None, 10).await.unwrap();
     assert_eq!(
         (&page.unreadable[..], page.sessions.len()),
         (&[lost.key][..], 1)
     );
-    assert_eq!(store.count(now).await.unwrap(), 1);
+    assert_eq!(count(&store, now).await.unwrap(), 1);
     assert_eq!(
         store.delete_expired(later(), 10).await.unwrap(),
         [whole.key]

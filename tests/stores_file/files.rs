@@ -136,7 +136,7 @@ async fn a_file_that_a_dead_process_was_about_to_put_in_place_is_never_seen_and_
     let half = &fs::read(file(folder.path(), &session.key)).unwrap()[..150];
 
     fs::write(&left, half).unwrap();
-    let page = store.list(SystemClock.now(), None, 10).await.unwrap();
+    let page = list(&store, SystemClock.now(), None, 10).await.unwrap();
     assert_eq!((page.sessions.len(), page.unreadable.len()), (1, 0));
     save(&store, &session, "written beside it").await.unwrap();
     assert!(!left.exists());
@@ -186,8 +186,8 @@ async fn sessions_of_a_folder_that_has_disappeared_are_not_gone() {
     fails_as(unavailable, save(&store, &session, "late").await);
     fails_as(unavailable, store.delete(&session.key, now).await);
     fails_as(unavailable, store.delete_expired(later(), 10).await);
-    fails_as(unavailable, store.list(now, None, 10).await);
-    fails_as(unavailable, store.count(now).await);
+    fails_as(unavailable, list(&store, now, None, 10).await);
+    fails_as(unavailable, count(&store, now).await);
     fails_as(unavailable, begin(&store, "new").await);
     assert_eq!(everything(folder.path()), [] as [PathBuf; 0]);
 

@@ -28,7 +28,7 @@ async fn killed_processes_lose_nothing_they_acknowledged_and_leave_no_lock() {
     }
     told.extend(bystanders.iter_mut().map(|worker| worker.kill_after(30)));
 
-    let page = store.list(SystemClock.now(), None, 1000).await.unwrap();
+    let page = list(&store, SystemClock.now(), None, 1000).await.unwrap();
     assert_eq!(page.unreadable, []);
     let record = present(&store, &shared.id).await.record;
     for process in &told {
@@ -43,7 +43,9 @@ async fn killed_processes_lose_nothing_they_acknowledged_and_leave_no_lock() {
             "{what}"
         );
         for id in &process.kept {
-            present(&store, id).await;
+            let session = present(&store, id).await;
+            let texts = said(&store, &session.key).await.unwrap();
+            assert_eq!(texts, ["first", "second"], "they were appended");
         }
         for id in &process.deleted {
             assert!(load(&store, id).await.unwrap().is_none());
@@ -60,6 +62,13 @@ async fn killed_processes_lose_nothing_they_acknowledged_and_leave_no_lock() {
             fs4::FileExt::try_lock(&fs::File::open(path).unwrap()).unwrap();
         }
     }
+    // Each process appended to this one too, after it had counted; of the last one nobody was told.
+    let texts = said(&store, &shared.key).await.unwrap();
+    for process in &told {
+        let appended = texts.iter().filter(|text| **text == process.name).count();
+        let last = process.count.saturating_sub(1) as usize;
+        assert!(appended >= last, "{appended} of {}", process.count);
+    }
     increment(&store, &shared.id, "afterwards").await;
     store.delete_expired(SystemClock.now(), 10).await.unwrap();
     let left = everything(folder.path());
@@ -71,12 +80,17 @@ async fn work_until_killed(folder: &Path) {
     let store = FileStore::open(folder).unwrap();
     let (shared, name) = (env::var(SHARED).unwrap(), env::var(NAME).unwrap());
     let shared = SessionId::parse(shared.as_bytes()).unwrap();
+    let shared_key = SessionKey::new("/mcp", &shared);
     loop {
         tell(
             "counted",
             &increment(&store, &shared, &name).await.to_string(),
         );
+        append(&store, &shared_key, &name).await.unwrap();
         let kept = begin(&store, &"x".repeat(10_000)).await.unwrap();
+        for text in ["first", "second"] {
+            append(&store, &kept.key, text).await.unwrap();
+        }
         store
             .touch(&kept.key, SystemClock.now(), Some(later()))
             .await
@@ -216,7 +230,7 @@ async fn fill_the_disk(folder: &Path) {
 
     assert!(load(&store, &id).await.unwrap().is_none());
     assert_eq!(present(&store, &session.id).await.record, session.record);
-    let page = store.list(now, None, 10).await.unwrap();
+    let page = list(&store, now, None, 10).await.unwrap();
     assert_eq!((page.sessions.len(), page.unreadable.len()), (2, 0));
     let left = everything(&folder.join("sessions"));
     assert!(!left.iter().any(|path| path.ends_with("next")));
@@ -289,7 +303,7 @@ async fn use_a_read_only_folder(folder: &Path) {
             .unwrap()
             .is_some()
     );
-    assert_eq!(store.list(now, None, 10).await.unwrap().sessions.len(), 1);
+    assert_eq!(list(&store, now, None, 10).await.unwrap().sessions.len(), 1);
 
     set_writable(&sessions, true);
     save(&store, &session, "in time").await.unwrap();

@@ -147,7 +147,7 @@ async fn calls_that_are_dropped_anywhere_do_half_of_nothing() {
     let last = present(&store, &session.id).await;
     assert!(last.revision.number() > count && last.revision.number() <= 41);
     save(&store, &last, "value").await.unwrap();
-    let page = store.list(SystemClock.now(), None, 10).await.unwrap();
+    let page = list(&store, SystemClock.now(), None, 10).await.unwrap();
     assert_eq!((page.sessions.len(), page.unreadable.len()), (1, 0));
 }
 

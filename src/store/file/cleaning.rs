@@ -2,8 +2,6 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fs;
-use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,6 +10,7 @@ use tracing::warn;
 use super::entry::Found;
 use super::folder::{Folder, unavailable};
 use super::jobs::Jobs;
+use super::{bars, sealed};
 use crate::clock;
 use crate::config;
 use crate::session::{SessionKey, Timestamp};
@@ -27,9 +26,17 @@ pub(super) struct Cleaner {
 /// What to look at once more in a part of the folder, under its lock.
 struct Suspects {
     keys: Vec<SessionKey>,
+    /// Whose histories lie there, and no session of that name.
+    histories: Vec<SessionKey>,
     /// Whether a file that is about to get a session's name lies there.
     next: bool,
     looked_at: usize,
+}
+
+impl Suspects {
+    fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.histories.is_empty() && !self.next
+    }
 }
 
 impl Cleaner {
@@ -51,6 +58,8 @@ impl Cleaner {
         limit: usize,
     ) -> Result<Vec<SessionKey>, StoreError> {
         let due = now.saturating_sub(EXPIRED_GRACE);
+        let folder = self.folder.clone();
+        let marks = jobs.run(move || bars::clean(&folder, due)).await;
         let mut removed = Vec::new();
         let mut looked_at = 0;
         for _ in 0..=u8::MAX {
@@ -62,35 +71,45 @@ impl Cleaner {
             let cleaner = Arc::clone(self);
             let suspects = jobs.run(move || cleaner.look(part, due)).await?;
             looked_at += suspects.looked_at;
-            if suspects.keys.is_empty() && !suspects.next {
+            if suspects.is_empty() {
                 continue;
             }
             let (cleaner, room) = (Arc::clone(self), limit - removed.len());
-            let remove = move || cleaner.remove(part, &suspects.keys, due, room);
+            let remove = move || cleaner.remove(part, &suspects, due, room);
             removed.extend(jobs.run_in_turn(part, remove).await?);
             if removed.len() >= limit {
                 self.next_part.store(part, Ordering::Relaxed);
             }
         }
-        Ok(removed)
+        marks.map(|()| removed)
     }
 
     /// Without a lock: nobody waits while a whole part is read.
     fn look(&self, part: u8, due: Timestamp) -> Result<Suspects, StoreError> {
         let names = self.folder.names(part).map_err(unavailable)?;
-        let looked_at = names.keys.len();
-        for name in names.foreign {
+        let histories = self.folder.history_names(part).map_err(unavailable)?;
+        let looked_at = names.keys.len() + histories.keys.len();
+        for name in names.foreign.into_iter().chain(histories.foreign) {
             if self.is_news(&name) {
                 warn!("a file that is no session's lies in the session folder; it is left alone");
             }
         }
         let mut keys = names.keys;
+        let mut without_session: HashSet<_> = histories.keys.into_iter().collect();
         keys.retain(|key| match Found::under(&self.folder, key, false) {
-            Ok(found) => is_due(&found, due) || matches!(found, Found::Torn(_)),
-            Err(_) => true,
+            Ok(Found::Ended(until)) => until.is_some_and(|until| due >= until),
+            Ok(found) => {
+                without_session.remove(key);
+                is_due(&found, due) || matches!(found, Found::Torn(_))
+            }
+            Err(_) => {
+                without_session.remove(key);
+                true
+            }
         });
         Ok(Suspects {
             keys,
+            histories: without_session.into_iter().collect(),
             next: names.next,
             looked_at,
         })
@@ -99,20 +118,27 @@ impl Cleaner {
     fn remove(
         &self,
         part: u8,
-        suspects: &[SessionKey],
+        suspects: &Suspects,
         due: Timestamp,
         limit: usize,
     ) -> Result<Vec<SessionKey>, StoreError> {
         let lock = self.folder.lock(part)?;
         lock.remove_next().map_err(unavailable)?;
+        for key in &suspects.histories {
+            if let Ok(Found::Nothing | Found::Ended(_)) = Found::under(&self.folder, key, false) {
+                sealed::remove(&self.folder.history(key)).map_err(unavailable)?;
+            }
+        }
         let mut removed = Vec::new();
-        for key in suspects {
+        for key in &suspects.keys {
             if removed.len() >= limit {
                 break;
             }
             match Found::under(&self.folder, key, false) {
                 Ok(found) if is_due(&found, due) => {
-                    remove_file(&self.folder, key).map_err(unavailable)?;
+                    // First: nobody would look for it any more.
+                    sealed::remove(&self.folder.history(key)).map_err(unavailable)?;
+                    sealed::remove(&self.folder.file(key)).map_err(unavailable)?;
                     if matches!(found, Found::Alive(_)) {
                         removed.push(*key);
                     }
@@ -149,13 +175,6 @@ fn is_due(found: &Found, due: Timestamp) -> bool {
         Found::Alive(entry) => entry.last_use.is_over(due),
         Found::Ended(until) => until.is_some_and(|until| due >= until),
         Found::Nothing | Found::Torn(_) => false,
-    }
-}
-
-fn remove_file(folder: &Folder, key: &SessionKey) -> io::Result<()> {
-    match fs::remove_file(folder.file(key)) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }
 

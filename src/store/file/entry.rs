@@ -87,7 +87,7 @@ impl Entry {
     }
 
     /// The whole session; `None` if its record is torn.
-    fn into_session(self) -> io::Result<Option<Session>> {
+    pub(super) fn into_session(self) -> io::Result<Option<Session>> {
         let (head, last_use) = (self.head, self.last_use);
         let bytes = self.into_record()?;
         // Without the error: its text may quote what the session holds.

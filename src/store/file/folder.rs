@@ -5,6 +5,10 @@
 //! a session's name. Since all writes in `ab/` are done under its lock, a `next` that is found under it was left by a
 //! process that died.
 //!
+//! `histories/ab/` holds the histories of the sessions in `ab/`, under the same names and the same lock, and `barred/` a
+//! file for each owner whose sessions were all ended, under the lock of the part that its name begins with. Versions of
+//! this crate that know of neither do not look there.
+//!
 //! `sessions-of-tower-mcp-session`, at the top, says that the folder is the one that was opened. Without it the disk is
 //! not there, and its sessions are not gone.
 
@@ -20,7 +24,7 @@ use fs4::{FileExt, TryLockError};
 use super::platform;
 use crate::clock;
 use crate::config;
-use crate::session::SessionKey;
+use crate::session::{OwnerTag, SessionKey};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The folder that a store was opened on.
@@ -62,10 +66,57 @@ impl Folder {
         self.part(part_of(key)).join(key.to_string())
     }
 
+    /// The file of a session's history.
+    pub(super) fn history(&self, key: &SessionKey) -> PathBuf {
+        self.histories(part_of(key)).join(key.to_string())
+    }
+
+    /// The file that says until when the sessions of `owner` were ended. It is spelled as a key is.
+    pub(super) fn mark(&self, owner: &OwnerTag) -> PathBuf {
+        let name = SessionKey::from(*owner.as_bytes());
+        self.0.join(BARRED).join(name.to_string())
+    }
+
     /// What lies in a part of the folder; nothing if nobody wrote there yet.
     pub(super) fn names(&self, part: u8) -> io::Result<Names> {
+        self.names_in(&self.part(part), |key| part_of(key) == part)
+    }
+
+    /// The histories of the sessions in a part of the folder.
+    pub(super) fn history_names(&self, part: u8) -> io::Result<Names> {
+        self.names_in(&self.histories(part), |key| part_of(key) == part)
+    }
+
+    /// The marks of owners.
+    pub(super) fn marks(&self) -> io::Result<Names> {
+        self.names_in(&self.0.join(BARRED), |_| true)
+    }
+
+    /// Whether anybody wrote in a part of the folder.
+    pub(super) fn has_part(&self, part: u8) -> io::Result<bool> {
+        match self.part(part).try_exists()? {
+            true => Ok(true),
+            false => self.check_sign().map(|()| false),
+        }
+    }
+
+    /// Makes the place where `path` will lie, if it is not there, on the disk too.
+    pub(super) fn make_room_for(&self, path: &Path) -> io::Result<()> {
+        let Some(place) = path.parent().filter(|place| !place.is_dir()) else {
+            return Ok(());
+        };
+        self.check_sign()?;
+        platform::folders().recursive(true).create(place)?;
+        let mut above = place.ancestors().skip(1);
+        let mut ours = above
+            .by_ref()
+            .take_while(|above| above.starts_with(&self.0));
+        ours.try_for_each(platform::sync_folder)
+    }
+
+    fn names_in(&self, place: &Path, belongs: impl Fn(&SessionKey) -> bool) -> io::Result<Names> {
         let mut names = Names::default();
-        let entries = match fs::read_dir(self.part(part)) {
+        let entries = match fs::read_dir(place) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return self.check_sign().map(|()| names);
             }
@@ -76,10 +127,7 @@ impl Folder {
             match name.to_str() {
                 Some(LOCK) => {}
                 Some(NEXT) => names.next = true,
-                text => match text
-                    .and_then(SessionKey::parse)
-                    .filter(|key| part_of(key) == part)
-                {
+                text => match text.and_then(SessionKey::parse).filter(&belongs) {
                     Some(key) => names.keys.push(key),
                     None => names.foreign.push(name),
                 },
@@ -117,6 +165,10 @@ impl Folder {
         self.0.join(format!("{part:02x}"))
     }
 
+    fn histories(&self, part: u8) -> PathBuf {
+        self.0.join(HISTORIES).join(format!("{part:02x}"))
+    }
+
     /// # Errors
     ///
     /// If the folder is not the one that was opened: what is missing there is not gone.
@@ -152,8 +204,8 @@ impl Folder {
 }
 
 impl Lock {
-    /// Puts a whole file in the place of `path`, which lies in this part: whoever opens it sees the old one or the new
-    /// one, also after a crash.
+    /// Puts a whole file in the place of `path`, which is written under this lock only: whoever opens it sees the old one
+    /// or the new one, also after a crash.
     ///
     /// # Errors
     ///
@@ -167,7 +219,7 @@ impl Lock {
             drop(self.remove_next());
             return Err(unavailable(error));
         }
-        platform::sync_folder(&self.part)
+        platform::sync_folder(path.parent().unwrap_or(&self.part))
             .map_err(|error| StoreError::new(StoreErrorKind::OutcomeUnknown, error))
     }
 
@@ -204,6 +256,8 @@ pub(super) fn unavailable(error: io::Error) -> StoreError {
 const SIGN: &str = "sessions-of-tower-mcp-session";
 const LOCK: &str = "lock";
 const NEXT: &str = "next";
+const HISTORIES: &str = "histories";
+const BARRED: &str = "barred";
 const FIRST_PAUSE_MICROS: u64 = 50;
 const FIRST_PAUSE: Duration = Duration::from_micros(FIRST_PAUSE_MICROS);
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);

@@ -2,15 +2,20 @@
 //!
 //! - `folder`: where files lie, locks, files put in place as a whole
 //! - `format`: the bytes of a file
-//! - `record`: records as JSON
 //! - `entry`: reading a file, and writing into it
+//! - `sealed`: files without places to write into
+//! - `history`, `bars`: what is kept beside sessions
 //! - `writing`, `cleaning`, `listing`: what a store does with them
+//! - `store`, `beside`: the store
 //! - `jobs`: threads that may block
 
+mod bars;
+mod beside;
 mod cleaning;
 mod entry;
 mod folder;
 mod format;
+mod history;
 mod jobs;
 mod listing;
 #[cfg(not(unix))]
@@ -19,6 +24,7 @@ mod platform;
 #[cfg(unix)]
 #[path = "unix.rs"]
 mod platform;
+mod sealed;
 mod store;
 mod writing;
 

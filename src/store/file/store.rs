@@ -9,15 +9,20 @@ use async_trait::async_trait;
 use super::cleaning::Cleaner;
 use super::folder::{Folder, part_of};
 use super::jobs::Jobs;
-use super::listing;
 use super::{entry, writing};
 use crate::session::{NewSession, SessionId, SessionKey, SessionRecord, Timestamp};
-use crate::store::{Capabilities, Revision, SessionPage, SessionStore, StoreError, Stored};
+use crate::store::{
+    Capabilities, HistoryStore, Revision, SessionIndex, SessionStore, StoreError, Stored,
+};
 
 /// Keeps each session in a file of its own, in a folder of this machine: sessions outlive the process, and several
 /// processes may use them at once.
 ///
 /// A clone is another handle to the same sessions, and so is another store that was opened on the same folder.
+///
+/// It keeps histories and has an index. A history is a file beside that of its session, which an append reads and writes
+/// as a whole. A list reads the files of its sessions, one of an owner those of all others too; `count` looks at the
+/// beginning of each, and [`bar`](SessionIndex::bar) reads all of them: some ten thousand in a second.
 ///
 /// # What the operator provides
 ///
@@ -29,7 +34,9 @@ use crate::store::{Capabilities, Revision, SessionPage, SessionStore, StoreError
 ///   else can write there. Elsewhere files inherit their access from that folder. Nothing is encrypted.
 /// - Room: a block of the file system, mostly 4 KiB, for each session, and more for large values. There is no limit of
 ///   its own on all files together: the layer limits the sessions of each process, a quota what they take.
-/// - All processes have clocks that agree within a few seconds.
+/// - All processes have clocks that agree within a few seconds, and are of a version of this crate that knows histories
+///   and bars: one that does not begins sessions of an owner who is barred, and leaves the histories of sessions that it
+///   deletes to the clean-up of others.
 /// - Do not rename, edit or remove single files while a process runs. The folder may be moved or copied while none
 ///   does.
 ///
@@ -37,23 +44,25 @@ use crate::store::{Capabilities, Revision, SessionPage, SessionStore, StoreError
 ///
 /// - *The process is killed*: everything that was acknowledged is there. What was under way has happened as a whole or
 ///   not at all. Locks are free at once, and half-written files are never looked at; clean-up removes them.
-/// - *The machine stops or loses power*: what `create`, `save` and `delete` acknowledged is there, as far as the disk
-///   keeps its word about what it has written; each waits for the disk. `touch` does not: sessions may have their last
+/// - *The machine stops or loses power*: what `create`, `save`, `delete`, `append`, `clear` and `bar` acknowledged is
+///   there, as far as the disk keeps its word about what it has written; each waits for the disk. `touch` does not: sessions may have their last
 ///   use of some time ago again, on Linux 30 s or so. None is lost by that.
 /// - *The disk is full*, or the folder cannot be written: `create` and `save` fail as
 ///   [`Unavailable`](crate::store::StoreErrorKind::Unavailable) and leave no trace; sessions can be read, touched and
 ///   deleted on a full disk all the same, where the file system can write over a file without more room.
 /// - *A file is torn or foreign*: `load` says [`Corrupt`](crate::store::StoreErrorKind::Corrupt) of it, and all others
-///   are served. Clean-up warns of it once in each process and leaves it alone; `delete` ends it.
+///   are served. Clean-up warns of it once in each process and leaves it alone; `delete` ends it. A history that is torn
+///   is `Corrupt` too, until it is cleared; its session goes on. What remains of a history after its session, because
+///   the process was killed in between, is removed by the next clean-up.
 /// - *The folder disappears*, because its disk is no longer mounted: all calls fail as `Unavailable`, and no session
 ///   counts as gone.
 ///
 /// # Limits
 ///
-/// A record takes at most 16 MiB as JSON. 64 calls of a store use the disk at once, others wait. A call waits at most
+/// A record takes at most 16 MiB as JSON, and so does a history. 64 calls of a store use the disk at once, others wait. A call waits at most
 /// 1.5 s for another process, then it fails as `Unavailable`. One clean-up looks at 10 000 files, the next goes on from
 /// there. A deleted session keeps a file of 128 bytes until its absolute end, so that its id is not used again; if it has
-/// none, for ever.
+/// none, for ever. An owner who was barred keeps one of 48 bytes until the time that was named then.
 ///
 /// Writing to two sessions whose keys begin with the same byte is done one after the other. A read or a question takes
 /// no lock.
@@ -98,60 +107,8 @@ impl FileStore {
         })
     }
 
-    /// The sessions that are alive at `now`, in the order of their keys: at most `limit`, from 1 to 1 000, that come
-    /// after the key `after`.
-    ///
-    /// Sessions that begin or end meanwhile may be listed or not; each other one is listed once.
-    ///
-    /// # Errors
-    ///
-    /// If the folder could not be read. A single file that cannot be read is no error: its key is in
-    /// [`SessionPage::unreadable`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use tower_mcp_session::store::FileStore;
-    /// use tower_mcp_session::{Clock, SystemClock};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let folder = tempfile::tempdir()?;
-    /// let store = FileStore::open(folder.path())?;
-    /// let mut after = None;
-    /// loop {
-    ///     let page = store.list(SystemClock.now(), after, 100).await?;
-    ///     for session in &page.sessions {
-    ///         assert!(session.last_activity <= SystemClock.now());
-    ///     }
-    ///     after = page.next;
-    ///     if after.is_none() {
-    ///         break;
-    ///     }
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn list(
-        &self,
-        now: Timestamp,
-        after: Option<SessionKey>,
-        limit: usize,
-    ) -> Result<SessionPage, StoreError> {
-        listing::read(&self.folder, &self.jobs, now, after, limit).await
-    }
-
-    /// How many sessions are alive at `now`. It looks at each file.
-    ///
-    /// # Errors
-    ///
-    /// If the folder could not be read. A single file that cannot be read is no error, and is not counted.
-    pub async fn count(&self, now: Timestamp) -> Result<usize, StoreError> {
-        listing::count(&self.folder, &self.jobs, now).await
-    }
-
     /// Does `work` in the folder, without a lock.
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Folder) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -160,14 +117,22 @@ impl FileStore {
     }
 
     /// Does `work` in the folder when it is this key's turn; it takes the lock.
-    async fn write<T: Send + 'static>(
+    pub(super) async fn write<T: Send + 'static>(
         &self,
         key: &SessionKey,
         work: impl FnOnce(&Folder) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.write_in(part_of(key), work).await
+    }
+
+    /// The same for a part of the folder.
+    pub(super) async fn write_in<T: Send + 'static>(
+        &self,
+        part: u8,
+        work: impl FnOnce(&Folder) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let folder = self.folder.clone();
-        let work = move || work(&folder);
-        self.jobs.run_in_turn(part_of(key), work).await
+        self.jobs.run_in_turn(part, move || work(&folder)).await
     }
 }
 
@@ -185,6 +150,14 @@ impl SessionStore for FileStore {
             shared: true,
             ..Capabilities::default()
         }
+    }
+
+    fn history(&self) -> Option<&dyn HistoryStore> {
+        Some(self)
+    }
+
+    fn index(&self) -> Option<&dyn SessionIndex> {
+        Some(self)
     }
 
     async fn create(&self, candidate: &SessionId, new: NewSession) -> Result<Stored, StoreError> {

@@ -3,7 +3,7 @@
 use super::entry::{self, Found, torn};
 use super::folder::{Folder, Lock, part_of, unavailable};
 use super::format::{self, Head, LastUse};
-
+use super::{bars, sealed};
 use crate::config;
 use crate::session::{SessionKey, SessionRecord, Timestamp};
 use crate::store::{Revision, StoreError, StoreErrorKind, Stored};
@@ -11,6 +11,9 @@ use crate::store::{Revision, StoreError, StoreErrorKind, Stored};
 pub(super) fn create(folder: &Folder, stored: &Stored) -> Result<(), StoreError> {
     let record = to_json(&stored.record)?;
     let lock = folder.lock(part_of(&stored.key))?;
+    if bars::concern(folder, &stored.record)? {
+        return Err(StoreErrorKind::Gone.into());
+    }
     match Found::under(folder, &stored.key, false).map_err(unavailable)? {
         Found::Nothing => {}
         Found::Ended(_) | Found::Alive(_) | Found::Torn(_) => {
@@ -92,14 +95,16 @@ pub(super) fn delete(
 ) -> Result<bool, StoreError> {
     let _lock = folder.lock(part_of(key))?;
     let (existed, ended) = match Found::under(folder, key, true).map_err(unavailable)? {
-        Found::Nothing | Found::Ended(_) => return Ok(false),
+        // If somebody died after the mark, this call is there to finish it.
+        Found::Nothing | Found::Ended(_) => (false, Ok(())),
         Found::Alive(entry) => (!entry.last_use.is_over(now), entry.end()),
         // What it was nobody can tell any more; it was there.
         Found::Torn(file) => (true, entry::end(file)),
     };
+    let removed = ended.and_then(|()| sealed::remove(&folder.history(key)));
     // It may be marked already.
     let unknown = |error| StoreError::new(StoreErrorKind::OutcomeUnknown, error);
-    ended.map(|()| existed).map_err(unknown)
+    removed.map(|()| existed).map_err(unknown)
 }
 
 fn put(

@@ -18,6 +18,14 @@ macro_rules! sql_store {
                 }
             }
 
+            fn history(&self) -> Option<&dyn HistoryStore> {
+                Some(self)
+            }
+
+            fn index(&self) -> Option<&dyn SessionIndex> {
+                Some(self)
+            }
+
             async fn create(
                 &self,
                 candidate: &SessionId,
@@ -30,9 +38,17 @@ macro_rules! sql_store {
                     .bind(row::from_time(stored.last_activity))
                     .bind(row::from_time(stored.idle_deadline))
                     .bind(row::from_time(stored.record.absolute_end()))
-                    .bind(row::from_record(&stored.record)?);
-                match self.number(Access::Write, query).await? {
-                    Some(_) => Ok(stored),
+                    .bind(row::from_record(&stored.record)?)
+                    .bind(row::from_owner(stored.record.owner()))
+                    .bind(row::from_time(stored.record.created()));
+                if self.number(Access::Write, query).await?.is_some() {
+                    return Ok(stored);
+                }
+                let query = sqlx::query_as(statements::IS_BARRED)
+                    .bind(row::from_owner(stored.record.owner()))
+                    .bind(row::from_time(stored.record.created()));
+                match self.number(Access::Read, query).await? {
+                    Some(_) => Err(StoreErrorKind::Gone.into()),
                     None => Err(StoreErrorKind::AlreadyExists.into()),
                 }
             }
@@ -65,7 +81,9 @@ macro_rules! sql_store {
                     .bind(row::from_record(&record)?)
                     .bind(row::from_revision(next))
                     .bind(row::from_time(record.absolute_end()))
-                    .bind(row::from_revision(expected));
+                    .bind(row::from_revision(expected))
+                    .bind(row::from_owner(record.owner()))
+                    .bind(row::from_time(record.created()));
                 if self.number(Access::Write, query).await?.is_some() {
                     return Ok(next);
                 }
@@ -108,6 +126,11 @@ macro_rules! sql_store {
                 limit: usize,
             ) -> Result<Vec<SessionKey>, StoreError> {
                 let due = row::from_time(now.saturating_sub(EXPIRED_GRACE));
+                let query = sqlx::query_as(statements::FORGET_BARS).bind(due);
+                self.number(Access::Write, query).await?;
+                let query = sqlx::query_as(statements::FORGET_HISTORIES);
+                self.number(Access::Write, query).await?;
+                self.tell(limit).await?;
                 let mut keys = Vec::new();
                 loop {
                     let wanted = i64::try_from(limit - keys.len()).unwrap_or(i64::MAX);

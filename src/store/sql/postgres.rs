@@ -12,21 +12,25 @@ use tracing::warn;
 
 use super::contract::{RemovedRow, sql_store};
 use super::failure::{self, Access};
-use super::fetch::fetch;
+use super::fetch::{Transaction, fetch};
+use super::postgres_tables::{DELETE_EXPIRED, SCHEMA, SERVER_TIME};
 use super::row::{self, SessionRow};
-use super::schema::{self, Schema};
-use super::statements;
+use super::{schema, statements};
 use crate::clock::{Clock, SystemClock};
 use crate::session::{NewSession, SessionId, SessionKey, SessionRecord, Timestamp};
 use crate::store::skew::skew;
 use crate::store::{
-    Capabilities, EXPIRED_GRACE, Revision, SessionStore, StoreError, StoreErrorKind, Stored,
+    Capabilities, EXPIRED_GRACE, HistoryStore, Revision, SessionIndex, SessionStore, StoreError,
+    StoreErrorKind, Stored,
 };
 
 /// Keeps sessions in PostgreSQL, for any number of instances.
 ///
 /// A clone is another handle to the same sessions. A request of a session costs one statement, which writes at most
 /// once in a touch interval; an update of values costs one more.
+///
+/// It keeps histories and has an index. An append reads and writes the whole history of its session, in a transaction of
+/// four round trips. A page of a list is one statement, `count` looks at each row.
 ///
 /// # What survives
 ///
@@ -41,23 +45,28 @@ use crate::store::{
 ///
 /// # What to set up
 ///
-/// - A database and a role. The store makes its tables, `mcp_session` and `mcp_session_schema`, when it connects, in
-///   the first schema of the `search_path`; any number of instances may do so at once. The role needs `CREATE` there
-///   for the first time and after an update of this crate that says so, otherwise `SELECT`, `INSERT`, `UPDATE` and
-///   `DELETE` on the tables.
+/// - A database and a role. The store makes its tables, `mcp_session`, `mcp_session_bar` and `mcp_session_schema`, when
+///   it connects, in the first schema of the `search_path`; any number of instances may do so at once. The role needs
+///   `CREATE` there for the first time, and must own the tables after an update of this crate that says so; otherwise it
+///   needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on them.
+/// - A moment, when the first instance of a new version of this crate brings the tables to its own: they are locked while
+///   it makes indexes. Instances that run go on with them. What they begin before they are replaced is found by lists of
+///   an owner all the same; [`bar`](crate::store::SessionIndex::bar) ends it too, but for what begins there after it: that
+///   ends at the next clean-up.
 /// - A schema of its own, if you like: `postgres://user@host/database?options[search_path]=sessions`.
 /// - PostgreSQL 9.5 or later, tested with 15; the isolation level *read committed*, which is the default.
 /// - TLS is off unless you turn on a TLS feature of `sqlx` in your own `Cargo.toml`, such as `tls-rustls`, and say
 ///   `?sslmode=verify-full`.
 /// - Behind PgBouncer in its transaction mode, add `?statement-cache-capacity=0`.
-/// - Back-ups and who may read: records hold the clients' handshakes and the sessions' values as they are. Session ids
-///   and principals are not in the database, only digests.
+/// - Back-ups and who may read: records hold the clients' handshakes and the sessions' values as they are, histories what
+///   was said. Session ids and principals are not in the database, only digests.
 ///
 /// # Limits
 ///
 /// At most 10 connections, and 1 s of waiting for one ([`PostgresStore::pool_options`]). A deleted session leaves about
-/// 100 bytes until its absolute end; if sessions have none, for ever. The `now` of the layer decides what has expired:
-/// when the server's clock is more than 5 s from that of this machine, connecting logs a warning.
+/// 100 bytes until its absolute end; if sessions have none, for ever. So does an owner who was barred, until the time that
+/// was named then. The `now` of the layer decides what has expired: when the server's clock is more than 5 s from that of
+/// this machine, connecting logs a warning.
 ///
 /// # Examples
 ///
@@ -154,7 +163,7 @@ impl PostgresStore {
         Ok(())
     }
 
-    async fn number(
+    pub(super) async fn number(
         &self,
         access: Access,
         query: QueryAs<'_, Postgres, (i64,), PgArguments>,
@@ -162,7 +171,7 @@ impl PostgresStore {
         Ok(self.rows(access, query).await?.pop().map(|row| row.0))
     }
 
-    async fn rows<T>(
+    pub(super) async fn rows<T>(
         &self,
         access: Access,
         query: QueryAs<'_, Postgres, T, PgArguments>,
@@ -171,6 +180,10 @@ impl PostgresStore {
         T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
         fetch(&self.pool, access, query).await
+    }
+
+    pub(super) async fn begin(&self) -> Result<Transaction<Postgres>, StoreError> {
+        Transaction::begin(&self.pool, SCHEMA.begin, None).await
     }
 }
 
@@ -181,39 +194,6 @@ impl fmt::Debug for PostgresStore {
 }
 
 sql_store!(PostgresStore, DELETE_EXPIRED);
-
-/// What another instance is at work on, a touch perhaps, is left for the next time.
-const DELETE_EXPIRED: &str = "
-    DELETE FROM mcp_session WHERE session_key = ANY (ARRAY(
-        SELECT session_key FROM mcp_session
-        WHERE CASE WHEN record IS NULL THEN absolute_end ELSE idle_deadline END <= $1
-        LIMIT $2 FOR UPDATE SKIP LOCKED
-    ))
-    RETURNING session_key, record IS NOT NULL";
-
-const SERVER_TIME: &str = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT";
-
-const SCHEMA: Schema = Schema {
-    is_there: "SELECT COUNT(to_regclass('mcp_session_schema'))",
-    // The version must be that which the instance before us has left.
-    begin: "BEGIN ISOLATION LEVEL READ COMMITTED",
-    // Without the lock, two that say IF NOT EXISTS at once can both try. The number is that of the bytes "mcp sess".
-    lock: "SELECT pg_advisory_xact_lock(7882267057505792883);
-        CREATE TABLE IF NOT EXISTS mcp_session_schema (version BIGINT NOT NULL PRIMARY KEY)",
-    scripts: &["
-        CREATE TABLE mcp_session (
-            session_key BYTEA NOT NULL PRIMARY KEY,
-            revision BIGINT NOT NULL,
-            last_activity BIGINT NOT NULL,
-            idle_deadline BIGINT NOT NULL,
-            absolute_end BIGINT NOT NULL,
-            record BYTEA
-        );
-        CREATE INDEX mcp_session_end ON mcp_session (
-            (CASE WHEN record IS NULL THEN absolute_end ELSE idle_deadline END)
-        );
-        INSERT INTO mcp_session_schema (version) VALUES (1)"],
-};
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
 const TRUSTED: Duration = Duration::from_secs(1);

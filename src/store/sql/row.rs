@@ -1,11 +1,14 @@
 //! Sessions as columns: keys are bytes, times and revisions are 64-bit integers with a sign, records are the bytes of JSON, which
 //! no encoding of a database can harm.
 
-use crate::session::{SessionId, SessionKey, SessionRecord, Timestamp};
-use crate::store::{Revision, StoreError, StoreErrorKind, Stored};
+use crate::session::{History, OwnerTag, SessionId, SessionKey, SessionRecord, Timestamp};
+use crate::store::{ListedSession, Revision, SessionPage, StoreError, StoreErrorKind, Stored};
 
 /// `record`, `revision`, `last_activity`, `idle_deadline`.
 pub(super) type SessionRow = (Vec<u8>, i64, i64, i64);
+
+/// `session_key`, and what a [`SessionRow`] has.
+pub(super) type ListedRow = (Vec<u8>, Vec<u8>, i64, i64, i64);
 
 /// Databases have no unsigned integers: the end of time is their largest number, and nothing else is.
 pub(super) fn from_time(time: Timestamp) -> i64 {
@@ -45,22 +48,78 @@ pub(super) fn to_key(column: Vec<u8>) -> Result<SessionKey, StoreError> {
         .map_err(|_| corrupt("a key that is no digest"))
 }
 
+pub(super) fn from_owner(owner: Option<&OwnerTag>) -> Option<Vec<u8>> {
+    owner.map(|owner| owner.as_bytes().to_vec())
+}
+
+/// What the columns `owner` and `created` say of a record. One that cannot be read is nobody's, and never ends with
+/// others.
+pub(super) fn owner_and_creation(record: &[u8]) -> (Option<Vec<u8>>, i64) {
+    match to_record(record) {
+        Ok(record) => (from_owner(record.owner()), from_time(record.created())),
+        Err(_) => (None, from_time(Timestamp::NEVER)),
+    }
+}
+
+pub(super) fn from_history(history: &History) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(history).map_err(|_| corrupt("a history that is no JSON"))
+}
+
+/// A session to which nothing was said has none.
+pub(super) fn to_history(column: Option<&[u8]>) -> Result<History, StoreError> {
+    let Some(column) = column else {
+        return Ok(History::default());
+    };
+    serde_json::from_slice(column)
+        .map_err(|error| corrupt(format!("no history, from byte {} on", error.column())))
+}
+
 pub(super) fn to_stored(
     id: &SessionId,
     key: SessionKey,
-    (record, revision, last_activity, idle_deadline): SessionRow,
+    row: SessionRow,
 ) -> Result<Stored, StoreError> {
-    // Not the error itself: its text may quote a value.
-    let record: SessionRecord = serde_json::from_slice(&record)
-        .map_err(|error| corrupt(format!("no record, from byte {} on", error.column())))?;
+    let found = to_listed(key, row)?;
     Ok(Stored::loaded(
         id.clone(),
+        found.key,
+        found.record,
+        found.revision,
+        found.last_activity,
+        found.idle_deadline,
+    ))
+}
+
+pub(super) fn to_listed(
+    key: SessionKey,
+    (record, revision, last_activity, idle_deadline): SessionRow,
+) -> Result<ListedSession, StoreError> {
+    Ok(ListedSession::new(
         key,
-        record,
+        to_record(&record)?,
         to_revision(revision)?,
         to_time(last_activity)?,
         to_time(idle_deadline)?,
     ))
+}
+
+/// A page of rows that were asked for `limit` at once.
+pub(super) fn to_page(rows: Vec<ListedRow>, limit: usize) -> Result<SessionPage, StoreError> {
+    let (mut sessions, mut unreadable) = (Vec::new(), Vec::new());
+    for (key, record, revision, last_activity, idle_deadline) in rows {
+        let key = to_key(key)?;
+        match to_listed(key, (record, revision, last_activity, idle_deadline)) {
+            Ok(session) => sessions.push(session),
+            Err(_) => unreadable.push(key),
+        }
+    }
+    Ok(SessionPage::new(sessions, unreadable, limit))
+}
+
+fn to_record(column: &[u8]) -> Result<SessionRecord, StoreError> {
+    // Not the error itself: its text may quote a value.
+    serde_json::from_slice(column)
+        .map_err(|error| corrupt(format!("no record, from byte {} on", error.column())))
 }
 
 fn corrupt(what: impl Into<String>) -> StoreError {

@@ -14,25 +14,29 @@ use sqlx::sqlite::{
     Sqlite, SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool,
     SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
 use super::contract::{RemovedRow, sql_store};
 use super::failure::{self, Access};
-use super::fetch::fetch;
+use super::fetch::{Transaction, fetch};
 use super::row::{self, SessionRow};
-use super::schema::{self, Schema};
-use super::statements;
+use super::sqlite_tables::{DELETE_EXPIRED, SCHEMA};
+use super::{schema, statements};
 use crate::clock;
 use crate::session::{NewSession, SessionId, SessionKey, SessionRecord, Timestamp};
 use crate::store::{
-    Capabilities, EXPIRED_GRACE, Revision, SessionStore, StoreError, StoreErrorKind, Stored,
+    Capabilities, EXPIRED_GRACE, HistoryStore, Revision, SessionIndex, SessionStore, StoreError,
+    StoreErrorKind, Stored,
 };
 
 /// Keeps sessions in an SQLite file, for the instances of one machine.
 ///
 /// A clone is another handle to the same sessions. A request of a session costs one statement, which writes at most
 /// once in a touch interval; an update of values costs one more. SQLite itself is compiled in.
+///
+/// It keeps histories and has an index. An append reads and writes the whole history of its session, in two statements,
+/// and waits for the disk as each write does. A page of a list is one statement, `count` looks at each row.
 ///
 /// # What survives
 ///
@@ -46,20 +50,25 @@ use crate::store::{
 ///
 /// - A directory on a local disk, not on a network file system, that only the server may read: beside the file there
 ///   are two more, `-wal` and `-shm`. A file that the store makes is its owner's alone (mode 0600); one that is there
-///   keeps its mode. Records hold the clients' handshakes and the sessions' values as they are. Session ids and
+///   keeps its mode. Records hold the clients' handshakes and the sessions' values as they are, histories what was said. Session ids and
 ///   principals are not in the file, only digests.
-/// - Nothing else: the tables, `mcp_session` and `mcp_session_schema`, are made when the store connects. Several
-///   processes may do so at once, and use the file at the same time; one writes while the others wait. A call that
+/// - Nothing else: the tables, `mcp_session`, `mcp_session_bar` and `mcp_session_schema`, are made when the store
+///   connects. Several processes may do so at once, and use the file at the same time; one writes while the others wait. A call that
 ///   writes waits its turn among those of this store, however long that takes, and then at most 1 s for another process:
 ///   after that it fails as [`StoreErrorKind::Unavailable`].
+/// - A moment, when the first process of a new version of this crate brings the tables to its own: those of version 1
+///   are written anew. Processes that run go on, but for calls that write meanwhile. What they begin before they are
+///   replaced is found by lists of an owner all the same; [`bar`](crate::store::SessionIndex::bar) ends it too, but for
+///   what begins there after it: that ends at the next clean-up.
 /// - Back-ups by SQLite's own means (`VACUUM INTO`, `.backup`), or of all three files of a stopped server.
 ///
 /// # Limits
 ///
 /// At most 4 connections, each of which is a thread, and 900 ms of waiting for one
 /// ([`SqliteStore::pool_options`]). A deleted session leaves about 100 bytes until its absolute end; if sessions have
-/// none, for ever. A database in memory is refused as [`StoreErrorKind::Unsupported`]: each connection would have
-/// another, and [`MemoryStore`](crate::MemoryStore) does the same with less.
+/// none, for ever. So does an owner who was barred, until the time that was named then. A database in memory is refused as
+/// [`StoreErrorKind::Unsupported`]: each connection would have another, and [`MemoryStore`](crate::MemoryStore) does the
+/// same with less.
 ///
 /// # Examples
 ///
@@ -182,7 +191,7 @@ impl SqliteStore {
             .test_before_acquire(false)
     }
 
-    async fn number(
+    pub(super) async fn number(
         &self,
         access: Access,
         query: QueryAs<'_, Sqlite, (i64,), SqliteArguments>,
@@ -190,7 +199,7 @@ impl SqliteStore {
         Ok(self.rows(access, query).await?.pop().map(|row| row.0))
     }
 
-    async fn rows<T>(
+    pub(super) async fn rows<T>(
         &self,
         access: Access,
         query: QueryAs<'_, Sqlite, T, SqliteArguments>,
@@ -198,11 +207,31 @@ impl SqliteStore {
     where
         T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
-        let _turn = match access {
-            Access::Write => Some(self.writer.lock().await),
-            Access::Read => None,
-        };
-        fetch(&self.pool, access, query).await
+        match access {
+            Access::Write => self.rows_in_turn(&self.turn().await, query).await,
+            Access::Read => fetch(&self.pool, access, query).await,
+        }
+    }
+
+    /// The right to write, of those who do so through this store.
+    pub(super) async fn turn(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.writer).lock_owned().await
+    }
+
+    pub(super) async fn rows_in_turn<T>(
+        &self,
+        _turn: &OwnedMutexGuard<()>,
+        query: QueryAs<'_, Sqlite, T, SqliteArguments>,
+    ) -> Result<Vec<T>, StoreError>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        fetch(&self.pool, Access::Write, query).await
+    }
+
+    pub(super) async fn begin(&self) -> Result<Transaction<Sqlite>, StoreError> {
+        let turn = self.turn().await;
+        Transaction::begin(&self.pool, SCHEMA.begin, Some(turn)).await
     }
 }
 
@@ -241,36 +270,8 @@ fn make_private(path: &Path) -> io::Result<()> {
     }
 }
 
-const DELETE_EXPIRED: &str = "
-    DELETE FROM mcp_session WHERE session_key IN (
-        SELECT session_key FROM mcp_session
-        WHERE CASE WHEN record IS NULL THEN absolute_end ELSE idle_deadline END <= $1
-        LIMIT $2
-    )
-    RETURNING session_key, record IS NOT NULL";
-
 const IN_FILE: &str =
     "SELECT COUNT(*) FROM pragma_database_list WHERE name = 'main' AND file <> ''";
-
-const SCHEMA: Schema = Schema {
-    is_there: "SELECT COUNT(*) FROM sqlite_master WHERE name = 'mcp_session_schema'",
-    begin: "BEGIN IMMEDIATE",
-    lock: "CREATE TABLE IF NOT EXISTS mcp_session_schema (version INTEGER NOT NULL PRIMARY KEY)",
-    // What a touch changes stands before the record: SQLite leaves the pages of a long one alone.
-    scripts: &["
-        CREATE TABLE mcp_session (
-            session_key BLOB NOT NULL PRIMARY KEY,
-            revision INTEGER NOT NULL,
-            last_activity INTEGER NOT NULL,
-            idle_deadline INTEGER NOT NULL,
-            absolute_end INTEGER NOT NULL,
-            record BLOB
-        ) STRICT;
-        CREATE INDEX mcp_session_end ON mcp_session (
-            (CASE WHEN record IS NULL THEN absolute_end ELSE idle_deadline END)
-        );
-        INSERT INTO mcp_session_schema (version) VALUES (1)"],
-};
 
 const SCHEME: &str = "sqlite:";
 const MEMORY: &str = ":memory:";
