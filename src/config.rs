@@ -60,6 +60,8 @@ pub(crate) const MAX_HEARD_BYTES: usize = 1 << 20;
 pub(crate) const MAX_ALL_HEARD_BYTES: usize = 64 << 20;
 
 // Lists.
+/// A call that may look at each session of a store gets so many times the time of any other.
+pub(crate) const INDEX_PATIENCE: u32 = 30;
 /// Sessions of a page of a list, at most.
 pub(crate) const MAX_PAGE: usize = 1_000;
 /// Principals of whom a memory store remembers that their sessions were all ended.

@@ -2,10 +2,11 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::recording::Redaction;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::session::{
     HistorySummary, Message, NewSession, SessionId, SessionKey, SessionRecord, Timestamp,
 };
@@ -130,14 +131,30 @@ impl Core {
         self.limited(history.clear(key, self.now())).await
     }
 
-    /// A call that takes too long may still happen: it is not tried again.
-    pub(super) async fn limited<T>(
+    /// A call of an index, which may look at each session there is.
+    pub(super) async fn patient<T>(
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        match tokio::time::timeout(self.config.store_timeout, call).await {
-            Ok(answer) => answer,
-            Err(_) => Err(StoreErrorKind::OutcomeUnknown.into()),
-        }
+        let longest = self.config.store_timeout * config::INDEX_PATIENCE;
+        within(longest, call).await
+    }
+
+    async fn limited<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        within(self.config.store_timeout, call).await
+    }
+}
+
+/// A call that takes too long may still happen: it is not tried again.
+async fn within<T>(
+    longest: Duration,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(longest, call).await {
+        Ok(answer) => answer,
+        Err(_) => Err(StoreErrorKind::OutcomeUnknown.into()),
     }
 }

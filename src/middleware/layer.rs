@@ -36,7 +36,7 @@ use crate::store::SessionStore;
 /// | its answer | 1 MiB | [`with_max_initialize_answer`](Self::with_max_initialize_answer) |
 /// | until the answer is there | 60 s | [`with_initialize_timeout`](Self::with_initialize_timeout) |
 /// | reading a body | 30 s; 5 s to echo an id | [`with_body_timeout`](Self::with_body_timeout) |
-/// | one call of the store | 2 s | [`with_store_timeout`](Self::with_store_timeout) |
+/// | one call of the store | 2 s; 30 times that where it may look at each session | [`with_store_timeout`](Self::with_store_timeout) |
 /// | a session that only the store knows | its initialize is sent again if the inner service has ids of its own | [`with_restore`](Self::with_restore) |
 /// | until the inner service has taken it up | 10 s | [`with_restore_timeout`](Self::with_restore_timeout) |
 /// | headers that go along | `Host`, `Origin`, credentials, `Forwarded`, traces | [`with_restore_headers`](Self::with_restore_headers) |

@@ -75,7 +75,7 @@ impl Sessions {
             return Ok(self.list_live(filter, after, limit).await);
         };
         let call = index.list(now, filter.owner.as_ref(), after, limit);
-        let page = self.0.core.limited(call).await?;
+        let page = self.0.core.patient(call).await?;
         let sessions = page.sessions.into_iter();
         let sessions = sessions.map(|session| SessionInfo::of_store(session, now));
         Ok(SessionListPage {
@@ -96,7 +96,7 @@ impl Sessions {
         let now = self.0.core.now();
         let listed = match self.0.core.store.index() {
             Some(index) => {
-                let Some(listed) = self.0.core.limited(index.inspect(key, now)).await? else {
+                let Some(listed) = self.0.core.patient(index.inspect(key, now)).await? else {
                     return Ok(None);
                 };
                 Some(listed)
@@ -169,7 +169,7 @@ impl Sessions {
             return Ok(None);
         };
         let call = index.inspect(key, self.0.core.now());
-        self.0.core.limited(call).await
+        self.0.core.patient(call).await
     }
 
     fn index(&self) -> Result<&dyn SessionIndex, StoreError> {

@@ -55,7 +55,7 @@ impl Sessions {
             let until = core.absolute_end(now);
             let mut here = sessions.0.shared.admission.live_of(&owner);
             here.retain(|live| live.record().created() <= now);
-            let bar = core.limited(index.bar(&owner, now, until));
+            let bar = core.patient(index.bar(&owner, now, until));
             sessions.0.end_all(&here, EndReason::Terminated, bar).await
         })
         .await
