@@ -92,7 +92,10 @@ impl LiveSession {
         if !begins {
             return;
         }
-        let writing = Writing(Arc::clone(self));
+        let writing = Writing {
+            session: Arc::clone(self),
+            is_over: false,
+        };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             drop(runtime.spawn(write(writing)));
         }
@@ -198,8 +201,8 @@ impl Drop for Weight {
     }
 }
 
-async fn write(writing: Writing) {
-    let session = &writing.0;
+async fn write(mut writing: Writing) {
+    let session = Arc::clone(&writing.session);
     while let Some(waiting) = session.next_to_write() {
         let mut messages = Vec::new();
         for heard in waiting {
@@ -209,14 +212,15 @@ async fn write(writing: Writing) {
                     messages.extend(heard.filter_map(|message| session.core().redacted(message)));
                 }
                 Heard::Ask(written) => {
-                    put(session, std::mem::take(&mut messages)).await;
+                    put(&session, std::mem::take(&mut messages)).await;
                     // Whoever asked may have left.
                     written.send(()).unwrap_or_default();
                 }
             }
         }
-        put(session, messages).await;
+        put(&session, messages).await;
     }
+    writing.is_over = true;
 }
 
 async fn put(session: &LiveSession, messages: Vec<Message>) {
@@ -228,14 +232,21 @@ async fn put(session: &LiveSession, messages: Vec<Message>) {
     }
 }
 
-/// Somebody writes, until it is dropped: also with a runtime that ends in the middle.
-struct Writing(Arc<LiveSession>);
+/// Somebody writes. Dropped before it is over, with a runtime that ends in the middle, it lets go of what waits, so that
+/// the next one writes again.
+struct Writing {
+    session: Arc<LiveSession>,
+    /// From here on another one may be at it.
+    is_over: bool,
+}
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        let lost = self.0.with_outbox(Option::take);
-        // Not under the lock: it wakes who waits.
-        drop(lost);
+        if !self.is_over {
+            // Not under the lock: it wakes who waits.
+            let lost = self.session.with_outbox(Option::take);
+            drop(lost);
+        }
     }
 }
 

@@ -199,3 +199,110 @@ async fn a_store_without_histories_says_so() {
     let error = session.history().recent(9).await.unwrap_err();
     assert_eq!(kind_of(&error), Some(StoreErrorKind::Unsupported));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_where_one_task_ends_as_the_next_begins() {
+    let limits = HistoryLimits::new(10_000, 10 << 20);
+    let instance = Instance::new(|layer| layer.with_history(limits));
+    let (id, session) = begun(&instance).await;
+    for number in 0..2_000 {
+        assert_eq!(say(&instance, post(&id, call(number))).await, 200);
+    }
+    let summary = session.history().summary().await.unwrap();
+    assert_eq!((summary.total, summary.of(Role::Tool)), (4_000, 2_000));
+}
+
+#[test]
+fn a_runtime_that_ends_in_the_middle_leaves_the_history_to_the_next() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_time().build().unwrap()
+    };
+    let store = FaultyStore::new(MemoryStore::new());
+    let instance = Instance::over(store.clone(), &ManualClock::new(), |layer| {
+        recording(layer).with_store_timeout(MINUTE)
+    });
+    let first = runtime();
+    let (id, session) = first.block_on(async {
+        let (id, session) = begun(&instance).await;
+        store.hang(Operation::Append);
+        say(&instance, post(&id, call(1))).await;
+        settle().await;
+        (id, session)
+    });
+    drop(first);
+    store.release();
+    runtime().block_on(async {
+        say(&instance, post(&id, call(2))).await;
+        assert_eq!(facts(&session).await.len(), 2);
+    });
+}
+
+#[tokio::test]
+async fn what_waits_for_a_store_that_hangs_is_bounded() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let limits = HistoryLimits::new(5_000, 10 << 20);
+    let instance = Instance::over(store.clone(), &ManualClock::new(), |layer| {
+        layer.with_history(limits).with_store_timeout(MINUTE)
+    });
+    let (id, session) = begun(&instance).await;
+    store.hang(Operation::Append);
+    say(&instance, post(&id, call(0))).await;
+    settle().await;
+    for number in 1..800 {
+        say(&instance, post(&id, call(number))).await;
+    }
+    store.release();
+    settle().await;
+    let messages = session.history().recent(usize::MAX).await.unwrap();
+    assert_eq!(messages.len(), 2 + 1_000, "the newest thousand wait");
+    let last: Value = messages.last().unwrap().content_as().unwrap();
+    assert_eq!(last["id"], 799);
+
+    store.hang(Operation::Append);
+    session.history().recent(0).await.unwrap();
+    say(&instance, post(&id, call(0))).await;
+    settle().await;
+    let long = json!({ "jsonrpc": "2.0", "method": "long", "params": "x".repeat(1 << 18) });
+    for _ in 0..9 {
+        say(&instance, post(&id, long.to_string())).await;
+    }
+    store.release();
+    settle().await;
+    let facts = facts(&session).await;
+    let kept = facts.iter().filter(|facts| facts.contains("long")).count();
+    assert_eq!(kept, 3, "a mebibyte waits");
+}
+
+#[tokio::test]
+async fn what_waits_of_all_sessions_together_is_bounded() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let limits = HistoryLimits::new(10, 10 << 20);
+    let instance = Instance::over(store.clone(), &ManualClock::new(), |layer| {
+        layer.with_history(limits).with_store_timeout(MINUTE)
+    });
+    let mut sessions = Vec::new();
+    for _ in 0..90 {
+        sessions.push(begun(&instance).await);
+    }
+    let long = json!({ "jsonrpc": "2.0", "method": "long", "params": "x".repeat(1 << 18) });
+    let long = long.to_string();
+    store.hang(Operation::Append);
+    for (id, _) in &sessions {
+        for _ in 0..3 {
+            say(&instance, post(id, long.as_str())).await;
+        }
+    }
+    store.release();
+    let mut kept = 0;
+    for (_, session) in &sessions {
+        kept += facts(session).await.len();
+    }
+    assert_eq!(kept, (64 << 20) / long.len());
+
+    // All of it has been given back.
+    let (id, session) = &sessions[89];
+    session.history().clear().await.unwrap();
+    say(&instance, post(id, long.as_str())).await;
+    assert_eq!(facts(session).await.len(), 1);
+}
