@@ -50,6 +50,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use futures_util::future::join_all;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -422,6 +423,28 @@ async fn workflow_is_confirmed_only_after_an_operator_approved_it() {
     refused(&other, "confirm", json!({})).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workflow_lets_no_confirmation_slip_in_beside_the_submission() {
+    let address = serve(workflow::app("admin-token")).await;
+    for _ in 0..20 {
+        let session = client(address).begin().await;
+        session.call("add_item", json!({ "text": "tea" })).await;
+        session.call("set_address", json!({ "text": "here" })).await;
+        let submitting = session.call("submit", json!({}));
+        let confirming = (0..8).map(|_| session.post(tool_call("confirm", json!({}))));
+        let (submitted, _) = tokio::join!(submitting, join_all(confirming));
+        assert_eq!(order(&submitted)["step"], "submitted");
+
+        let key = key_of(&session);
+        let approve = session.at(&format!("http://{address}/admin/approve/{key}"));
+        let approve = approve.with("authorization", "Bearer admin-token");
+        let approved = approve.send(Method::POST, "").await;
+        assert_eq!(approved.status, StatusCode::NO_CONTENT);
+        let confirmed = order(&session.call("confirm", json!({})).await);
+        assert_eq!(confirmed["step"], "confirmed", "it was not before");
+    }
+}
+
 #[tokio::test]
 async fn user_tracking_shows_an_operator_whose_sessions_there_are_and_ends_all_of_one() {
     let address = serve(user_tracking::app("admin-token")).await;
@@ -429,6 +452,8 @@ async fn user_tracking_shows_an_operator_whose_sessions_there_are_and_ends_all_o
     let (alice, bob) = (of("alice").begin().await, of("bob").begin().await);
     let alice_too = of("alice").begin_as("other", "2025-06-18").await;
 
+    let nobody = of("carol").post(initialize("test", "2025-11-25")).await;
+    assert_eq!(nobody.status, StatusCode::UNAUTHORIZED);
     let admin = |path: &str| McpClient::new(&format!("http://{address}/admin/{path}"));
     let stranger = of("alice").at(&format!("http://{address}/admin/users/bob"));
     for method in [Method::GET, Method::DELETE] {
