@@ -53,7 +53,8 @@ use axum::Router;
 use futures_util::future::join_all;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::Endpoint;
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
@@ -261,7 +262,8 @@ struct Trail(Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Trail {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -443,6 +445,36 @@ async fn workflow_lets_no_confirmation_slip_in_beside_the_submission() {
         let confirmed = order(&session.call("confirm", json!({})).await);
         assert_eq!(confirmed["step"], "confirmed", "it was not before");
     }
+}
+
+#[tokio::test]
+async fn workflow_refuses_a_confirmation_that_was_under_way_when_the_order_was_submitted() {
+    let address = serve(workflow::app("admin-token")).await;
+    let session = client(address).begin().await;
+    session.call("add_item", json!({ "text": "tea" })).await;
+    session.call("set_address", json!({ "text": "here" })).await;
+
+    let body = tool_call("confirm", json!({})).to_string();
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nhost: {address}\r\nmcp-session-id: {}\r\nconnection: close\r\n\
+         content-type: application/json\r\naccept: application/json, text/event-stream\r\n\
+         expect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        session.id(),
+        body.len()
+    );
+    let mut confirming = TcpStream::connect(address).await.unwrap();
+    confirming.write_all(head.as_bytes()).await.unwrap();
+    // The server asks for the body: the call is past the layer.
+    let mut go_on = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    confirming.read_exact(&mut go_on).await.unwrap();
+    assert!(go_on.starts_with(b"HTTP/1.1 100"));
+
+    session.call("submit", json!({})).await;
+    confirming.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    confirming.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("This cannot be done now."), "{answer}");
 }
 
 #[tokio::test]
