@@ -106,6 +106,17 @@
 //! Prometheus, OpenTelemetry and others. Each request of a session runs in a span of `tracing` that is called
 //! `mcp_session` and has the fingerprint of the session, at the level debug: what handlers log says whose session it was.
 //!
+//! # More examples
+//!
+//! The folder `examples` of this crate has whole servers, each for one idea, which its tests run:
+//!
+//! - what sessions are for: `workflow` (an order in several calls, suspended until an operator approves it) and
+//!   `conversation` (what was said before, kept without passwords);
+//! - other layers: `bearer_auth` and `rate_limit`;
+//! - operation: `user_tracking` (whose sessions there are, and all of a user ended), `audit_log`, `metrics`;
+//! - frameworks and stores: `server`, `plain_axum`, `hyper_server`, `tonic_beside_mcp`, `custom_store`,
+//!   `two_instances`, `signed_ids`, `stateless`.
+//!
 //! # Features
 //!
 //! None is on by default.

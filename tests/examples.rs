@@ -8,6 +8,9 @@ mod audit_log;
 #[path = "../examples/bearer_auth.rs"]
 #[expect(dead_code, reason = "main is for whoever runs the example")]
 mod bearer_auth;
+#[path = "../examples/conversation/main.rs"]
+#[expect(dead_code, reason = "main is for whoever runs the example")]
+mod conversation;
 #[path = "../examples/custom_store/main.rs"]
 #[expect(dead_code, reason = "main is for whoever runs the example")]
 mod custom_store;
@@ -35,24 +38,32 @@ mod stateless;
 #[path = "../examples/tonic_beside_mcp.rs"]
 #[expect(dead_code, reason = "main is for whoever runs the example")]
 mod tonic_beside_mcp;
+#[path = "../examples/user_tracking/main.rs"]
+#[expect(dead_code, reason = "main is for whoever runs the example")]
+mod user_tracking;
+#[path = "../examples/workflow/main.rs"]
+#[expect(dead_code, reason = "main is for whoever runs the example")]
+mod workflow;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use futures_util::future::join_all;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::Endpoint;
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tower_mcp_session::testing::{shared_store_contract, store_contract};
-use tower_mcp_session::{SessionId, SessionKey};
+use tower_mcp_session::{MemoryStore, SessionId, SessionKey, SessionStore, Timestamp};
 
-use self::mcp_http::{McpClient, initialize, tool_call};
+use self::mcp_http::{McpClient, initialize, text_of, tool_call};
 
 store_contract!(custom_store_contract, custom_store::JsonStore::default());
 shared_store_contract!(custom_store_shared, {
@@ -251,7 +262,8 @@ struct Trail(Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Trail {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -337,6 +349,246 @@ async fn metrics_shows_prometheus_what_happened() {
 }
 
 #[tokio::test]
+async fn workflow_takes_the_steps_of_an_order_in_their_turn_and_only_then() {
+    let client = client(serve(workflow::app("admin-token")).await);
+    let (one, other) = (client.begin().await, client.begin().await);
+    let tea = json!({ "step": "open", "items": ["tea"] });
+    let text = |text: &str| json!({ "text": text });
+
+    assert_eq!(order(&one.call("add_item", text("tea")).await), tea);
+    for tool in ["submit", "confirm"] {
+        refused(&one, tool, json!({})).await;
+    }
+    refused(&other, "set_address", text("12 High Street")).await;
+    let items = order(&one.call("add_item", text("milk")).await)["items"].clone();
+    assert_eq!(items, json!(["tea", "milk"]));
+    let sent = order(&one.call("set_address", text("12 High Street")).await);
+    let expected =
+        json!({ "step": "addressed", "items": ["tea", "milk"], "address": "12 High Street" });
+    assert_eq!(sent, expected);
+    let said = refused(&one, "add_item", text("sugar")).await;
+    let shown = said.strip_prefix("This cannot be done now. The order: ");
+    assert_eq!(order(shown.unwrap()), expected);
+    let items = order(&other.call("add_item", text("coal")).await)["items"].clone();
+    assert_eq!(items, json!(["coal"]));
+}
+
+#[tokio::test]
+async fn workflow_is_confirmed_only_after_an_operator_approved_it() {
+    let address = serve(workflow::app("admin-token")).await;
+    let client = client(address);
+    let (one, other) = (client.begin().await, client.begin().await);
+    for session in [&one, &other] {
+        session.call("add_item", json!({ "text": "tea" })).await;
+        session.call("set_address", json!({ "text": "here" })).await;
+    }
+
+    let submitted = order(&one.call("submit", json!({})).await);
+    assert_eq!(submitted["step"], "submitted");
+    let waits = one.post(tool_call("confirm", json!({}))).await;
+    assert_eq!(waits.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(waits.headers.contains_key("retry-after"));
+    refused(&other, "confirm", json!({})).await;
+
+    let admin = |path: &str| McpClient::new(&format!("http://{address}/admin/{path}"));
+    let key = key_of(&one);
+    let approve = admin(&format!("approve/{key}"));
+    for stranger in [
+        approve.clone(),
+        approve.with("authorization", "Bearer no-token"),
+    ] {
+        assert_eq!(
+            stranger.send(Method::POST, "").await.status,
+            StatusCode::UNAUTHORIZED
+        );
+    }
+    let token = "Bearer admin-token";
+    let waiting = admin("waiting").with("authorization", token);
+    assert_eq!(waiting.send(Method::GET, "").await.body, format!("{key}\n"));
+    let approve = approve.with("authorization", token);
+    let statuses = [StatusCode::NO_CONTENT, StatusCode::CONFLICT];
+    for status in statuses {
+        assert_eq!(approve.send(Method::POST, "").await.status, status);
+    }
+    for unknown in [&key[1..], &"0".repeat(64), "\u{e9}"] {
+        let unknown = admin("").at(&format!("http://{address}/admin/approve/{unknown}"));
+        let answer = unknown
+            .with("authorization", token)
+            .send(Method::POST, "")
+            .await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    }
+
+    let confirmed = order(&one.call("confirm", json!({})).await);
+    assert_eq!(confirmed["step"], "confirmed");
+    refused(&one, "confirm", json!({})).await;
+    refused(&other, "confirm", json!({})).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workflow_lets_no_confirmation_slip_in_beside_the_submission() {
+    let address = serve(workflow::app("admin-token")).await;
+    for _ in 0..20 {
+        let session = client(address).begin().await;
+        session.call("add_item", json!({ "text": "tea" })).await;
+        session.call("set_address", json!({ "text": "here" })).await;
+        let submitting = session.call("submit", json!({}));
+        let confirming = (0..8).map(|_| session.post(tool_call("confirm", json!({}))));
+        let (submitted, _) = tokio::join!(submitting, join_all(confirming));
+        assert_eq!(order(&submitted)["step"], "submitted");
+
+        let key = key_of(&session);
+        let approve = session.at(&format!("http://{address}/admin/approve/{key}"));
+        let approve = approve.with("authorization", "Bearer admin-token");
+        let approved = approve.send(Method::POST, "").await;
+        assert_eq!(approved.status, StatusCode::NO_CONTENT);
+        let confirmed = order(&session.call("confirm", json!({})).await);
+        assert_eq!(confirmed["step"], "confirmed", "it was not before");
+    }
+}
+
+#[tokio::test]
+async fn workflow_refuses_a_confirmation_that_was_under_way_when_the_order_was_submitted() {
+    let address = serve(workflow::app("admin-token")).await;
+    let session = client(address).begin().await;
+    session.call("add_item", json!({ "text": "tea" })).await;
+    session.call("set_address", json!({ "text": "here" })).await;
+
+    let body = tool_call("confirm", json!({})).to_string();
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nhost: {address}\r\nmcp-session-id: {}\r\nconnection: close\r\n\
+         content-type: application/json\r\naccept: application/json, text/event-stream\r\n\
+         expect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        session.id(),
+        body.len()
+    );
+    let mut confirming = TcpStream::connect(address).await.unwrap();
+    confirming.write_all(head.as_bytes()).await.unwrap();
+    // The server asks for the body: the call is past the layer.
+    let mut go_on = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    confirming.read_exact(&mut go_on).await.unwrap();
+    assert!(go_on.starts_with(b"HTTP/1.1 100"));
+
+    session.call("submit", json!({})).await;
+    confirming.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    confirming.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("This cannot be done now."), "{answer}");
+}
+
+#[tokio::test]
+async fn user_tracking_shows_an_operator_whose_sessions_there_are_and_ends_all_of_one() {
+    let address = serve(user_tracking::app("admin-token")).await;
+    let of = |user: &str| client(address).with("authorization", &format!("Bearer token-of-{user}"));
+    let (alice, bob) = (of("alice").begin().await, of("bob").begin().await);
+    let alice_too = of("alice").begin_as("other", "2025-06-18").await;
+
+    let nobody = of("carol").post(initialize("test", "2025-11-25")).await;
+    assert_eq!(nobody.status, StatusCode::UNAUTHORIZED);
+    let admin = |path: &str| McpClient::new(&format!("http://{address}/admin/{path}"));
+    let stranger = of("alice").at(&format!("http://{address}/admin/users/bob"));
+    for method in [Method::GET, Method::DELETE] {
+        let answer = stranger.send(method, "").await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    }
+    let ask = async |method: Method, path: &str| {
+        let admin = admin(path).with("authorization", "Bearer admin-token");
+        admin.send(method, "").await
+    };
+    let shown = async |path: &str| {
+        let answer = ask(Method::GET, path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        serde_json::from_slice::<Value>(&answer.body).unwrap()
+    };
+    let seen = async |path: &str| {
+        let sessions = shown(path).await;
+        let sessions = sessions.as_array().unwrap().iter();
+        let mut seen: Vec<_> = sessions
+            .map(|session| {
+                let fact = |name: &str| session[name].as_str().unwrap().to_owned();
+                (fact("key"), fact("user"), fact("client"))
+            })
+            .collect();
+        seen.sort_by_key(|(_, user, client)| (user.clone(), client.clone()));
+        seen
+    };
+    let row = |session: &McpClient, user: &str, client: &str| {
+        (key_of(session), user.to_owned(), client.to_owned())
+    };
+    let of_alice = [
+        row(&alice_too, "alice", "other"),
+        row(&alice, "alice", "test"),
+    ];
+    let of_bob = [row(&bob, "bob", "test")];
+    let all = [of_alice.as_slice(), of_bob.as_slice()].concat();
+    assert_eq!(seen("sessions").await, all);
+    assert_eq!(seen("sessions/active").await, all);
+    assert_eq!(seen("sessions/suspended").await, []);
+    assert_eq!(seen("users/alice").await, of_alice);
+    assert_eq!(seen("users/bob").await, of_bob);
+    assert_eq!(seen("users/carol").await, []);
+
+    let ended = ask(Method::DELETE, "users/alice").await;
+    assert_eq!(ended.status, StatusCode::NO_CONTENT);
+    for session in [&alice, &alice_too] {
+        let gone = session.post(tool_call("hello", json!({}))).await;
+        assert_eq!(gone.status, StatusCode::NOT_FOUND);
+    }
+    assert_eq!(bob.call("hello", json!({})).await, "Hello!");
+    assert_eq!(seen("sessions").await, of_bob);
+    let statistics = json!({
+        "active": 1, "idle": 0, "suspended": 0, "begun": 3, "ended": 2, "ended by an operator": 2,
+    });
+    assert_eq!(shown("statistics").await, statistics);
+}
+
+#[tokio::test]
+async fn conversation_answers_from_what_was_said_before_and_never_keeps_a_password() {
+    let store = MemoryStore::new();
+    let client = client(serve(conversation::app(store.clone())).await);
+    let (one, other) = (client.begin().await, client.begin().await);
+    let text = |text: &str| json!({ "text": text });
+
+    assert_eq!(one.call("tell", text("the tea is green")).await, "I see.");
+    assert_eq!(
+        one.call("recall", text("tea")).await,
+        "Somebody told me: the tea is green"
+    );
+    let login = json!({ "user": "alice", "password": "hunter2" });
+    assert_eq!(one.call("log_in", login).await, "Hello, alice!");
+    // The same name, spelled otherwise.
+    let escaped = tool_call("log_in", json!({ "user": "alice", "password": "hunter2" }));
+    let escaped = escaped.to_string().replace("password", "pass\\u0077ord");
+    let answer = one.send(Method::POST, escaped).await;
+    assert_eq!(text_of(&answer.result()), "Hello, alice!");
+    one.call("tell", text("the tea is black")).await;
+    assert_eq!(
+        one.call("recall", text("tea")).await,
+        "alice told me: the tea is black"
+    );
+    let said = refused(&one, "recall", text("coffee")).await;
+    assert_eq!(said, "Nothing was told about coffee.");
+    refused(&other, "recall", text("tea")).await;
+    // The notification and eight calls, of which the last is not answered yet.
+    assert_eq!(
+        one.call("sum_up", json!({})).await,
+        "16 messages: 9 of user, 0 of assistant, 0 of system, 7 of tool"
+    );
+
+    let id = SessionId::parse(one.id().as_bytes()).unwrap();
+    let kept = store.history().unwrap();
+    let key = SessionKey::new("/mcp", &id);
+    let kept = kept.recent(&key, Timestamp::EPOCH, 100).await.unwrap();
+    let kept: String = kept.iter().map(|message| message.content()).collect();
+    assert_eq!(kept.matches(r#""password":"***""#).count(), 2, "{kept}");
+    assert!(
+        kept.contains("green") && !kept.contains("hunter2"),
+        "{kept}"
+    );
+}
+
+#[tokio::test]
 async fn stateless_gives_out_no_id_and_knows_none() {
     let client = client(serve(stateless::app()).await);
 
@@ -364,4 +616,22 @@ async fn serve(app: Router) -> SocketAddr {
 
 fn client(address: SocketAddr) -> McpClient {
     McpClient::new(&format!("http://{address}/mcp"))
+}
+
+/// What a tool says when it refuses.
+async fn refused(session: &McpClient, tool: &str, arguments: Value) -> String {
+    let result = session.post(tool_call(tool, arguments)).await.result();
+    assert_eq!(result["isError"], true, "{tool}: {result}");
+    text_of(&result)
+}
+
+/// The order that a tool of the workflow shows.
+fn order(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// What an operator calls the session of `client`.
+fn key_of(client: &McpClient) -> String {
+    let id = SessionId::parse(client.id().as_bytes()).unwrap();
+    SessionKey::new("/mcp", &id).to_string()
 }

@@ -81,7 +81,8 @@ impl SessionManager {
             .as_ref()
             .map(|principal| self.core.store.owner_tag(id, principal));
         let handshake = self.shared_handshake(Arc::new(beginning.handshake.clone()));
-        let end = self.core.absolute_end(now);
+        // Not from now on: a store may refuse a life that is longer than was agreed, be it by a millisecond.
+        let end = self.core.absolute_end(beginning.requested);
         let record = SessionRecord::new(beginning.requested, end, owner, handshake)
             .with_values(beginning.values.clone())
             .with_mapped(beginning.inner.is_some());

@@ -43,18 +43,31 @@ impl SessionLayer {
     /// Shows each message to `redact` before it is stored, and stores what that gives back, if anything.
     /// Default: messages are stored as they are.
     ///
-    /// It is called in the middle of a request: it must not block. If it panics, its message is not stored.
+    /// It is called beside requests, and must not block. If it panics, its message is not stored. Messages of a batch
+    /// come one by one.
+    ///
+    /// # Security
+    ///
+    /// Content is JSON as the client wrote it: a name may be spelled with escapes, or stand there twice, and a search
+    /// in the text does not find it. Decode it, and store what you decoded.
     ///
     /// # Examples
     ///
     /// ```
+    /// use serde_json::Value;
     /// use tower_mcp_session::{HistoryLimits, MemoryStore, Message, SessionLayer};
     ///
-    /// // Nothing that mentions a password is remembered.
-    /// let harmless = |message: Message| (!message.content().contains("password")).then_some(message);
+    /// fn without_password(message: Message) -> Option<Message> {
+    ///     let mut content: Value = message.content_as().ok()?;
+    ///     if let Some(password) = content.pointer_mut("/params/arguments/password") {
+    ///         *password = "***".into();
+    ///     }
+    ///     message.with_content(&content).ok()
+    /// }
+    ///
     /// let layer = SessionLayer::new(MemoryStore::new())
     ///     .with_history(HistoryLimits::default())
-    ///     .with_redaction(harmless);
+    ///     .with_redaction(without_password);
     /// ```
     pub fn with_redaction(
         mut self,

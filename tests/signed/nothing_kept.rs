@@ -7,7 +7,7 @@ use http::Request;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tower_mcp_session::store::{Recognition, StoreErrorKind};
-use tower_mcp_session::testing::{ManualClock, ScriptedService};
+use tower_mcp_session::testing::{Answer, ManualClock, ScriptedService};
 use tower_mcp_session::{
     Clock, Handshake, NewSession, ProtocolVersion, SessionContext, SessionError, SessionId,
     SessionRecord, SessionStore, Timestamp, Values,
@@ -224,4 +224,22 @@ async fn the_handshake_is_finished_over_signed_ids_too() {
     assert_eq!(answer.status(), 202);
     assert_eq!(read(answer).await.2, Bytes::new());
     assert!(instance.serves(&id).await);
+}
+
+#[tokio::test]
+async fn an_initialize_that_takes_its_time_begins_a_session_that_ends_a_lifetime_after_it_came() {
+    let clock = ManualClock::new();
+    let time = clock.clone();
+    let server = ScriptedService::new();
+    server.on("initialize", move |_| {
+        time.advance(std::time::Duration::from_secs(1));
+        Answer::result(json!({ "protocolVersion": "2025-11-25", "capabilities": {} }))
+    });
+    let came = clock.now();
+    let instance = Instance::serving(server, signed(), &clock, |layer| layer);
+    let id = instance.begin().await;
+    assert!(instance.serves(&id).await);
+    let session = instance.context();
+    assert_eq!(session.created(), Some(came));
+    assert_eq!(session.expires_at(), Some(came.saturating_add(DAY * 7)));
 }

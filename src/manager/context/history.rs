@@ -32,8 +32,28 @@ impl SessionContext {
 
 /// What was said in a session: what the layer records of its messages, and what handlers append.
 ///
-/// Instances that share a store share it. What this instance has heard is in it before a method looks at it. Each method fails as [`StoreErrorKind::Unsupported`] if the layer or its
-/// store keeps no histories, and before the session has begun; and as [`StoreErrorKind::Gone`] once it has ended.
+/// Instances that share a store share it. What this instance has heard is in it before a method looks at it: the call
+/// that a handler answers is the last message then. Each method fails as [`StoreErrorKind::Unsupported`] if the layer
+/// or its store keeps no histories, and before the session has begun; and as [`StoreErrorKind::Gone`] once it has ended.
+///
+/// # Examples
+///
+/// What the layer records is JSON-RPC:
+///
+/// ```
+/// use serde_json::Value;
+/// use tower_mcp_session::{SessionContext, SessionError};
+///
+/// /// The tools that were called last.
+/// async fn called(session: SessionContext) -> Result<Vec<String>, SessionError> {
+///     let messages = session.history().recent(10).await?;
+///     let names = messages.iter().filter_map(|message| {
+///         let call: Value = message.content_as().ok()?;
+///         Some(call["params"]["name"].as_str()?.to_owned())
+///     });
+///     Ok(names.collect())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct SessionHistory(SessionContext);
 

@@ -223,6 +223,10 @@ impl SessionContext {
 
     /// Suspends the session: its requests are answered 503 until it is resumed, its record is kept.
     ///
+    /// Its event streams end, here at once and on other instances within a touch interval: a handler that suspends its
+    /// own session answers with a JSON body, or its answer does not arrive. Calls that are under way go on, and still
+    /// read and write its values; [`SessionContext::cancelled`] tells those that ask.
+    ///
     /// # Errors
     ///
     /// [`SessionError::State`] if it is suspended already; [`SessionError::Store`] if it has ended, or the store did

@@ -17,13 +17,15 @@ use crate::store::ListedSession;
 pub struct SessionInfo {
     /// The name the store keeps it under.
     pub key: SessionKey,
-    /// What logs call it; `None` if it does not live on this instance, for only its id tells.
+    /// What logs call it; `None` if it does not live on this instance, for only its id tells, and in lists of a store
+    /// with an index.
     pub fingerprint: Option<Fingerprint>,
     /// Where it stands.
     pub state: SessionState,
-    /// Whose it is; `None` if it began without a principal.
+    /// Whose it is; `None` if it began without a principal. To find out which one of your users that is, compare it
+    /// with [`OwnerTag::of`] each.
     pub owner: Option<OwnerTag>,
-    /// Who that is, if it lives on this instance.
+    /// Who that is, if it lives on this instance; `None` in lists of a store with an index.
     pub principal: Option<Principal>,
     /// What the client says it is.
     pub client: Option<ClientInfo>,
