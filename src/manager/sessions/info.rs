@@ -17,15 +17,15 @@ use crate::store::ListedSession;
 pub struct SessionInfo {
     /// The name the store keeps it under.
     pub key: SessionKey,
-    /// What logs call it; `None` if it does not live on this instance, for only its id tells, and in lists of a store
-    /// with an index.
+    /// What logs call it, which only its id tells; `None` if it does not live on this instance, and in lists of a store
+    /// that has an index.
     pub fingerprint: Option<Fingerprint>,
     /// Where it stands.
     pub state: SessionState,
     /// Whose it is; `None` if it began without a principal. To find out which one of your users that is, compare it
     /// with [`OwnerTag::of`] each.
     pub owner: Option<OwnerTag>,
-    /// Who that is, if it lives on this instance; `None` in lists of a store with an index.
+    /// Who that is, where the fingerprint is known.
     pub principal: Option<Principal>,
     /// What the client says it is.
     pub client: Option<ClientInfo>,
@@ -33,8 +33,8 @@ pub struct SessionInfo {
     pub protocol_version: ProtocolVersion,
     /// When its initialize came.
     pub created: Timestamp,
-    /// When it was last used: exact to a second where it lives on this instance, else as far as the store was told,
-    /// which is at most a touch interval behind.
+    /// When it was last used: exact to a second where the fingerprint is known, for uses on this instance; of others
+    /// the store hears within a touch interval.
     pub last_activity: Timestamp,
     /// When it ends unless it is used.
     pub expires_at: Timestamp,
@@ -64,6 +64,16 @@ impl SessionInfo {
         // The record's tag may depend on the id.
         info.owner = session.group().or(info.owner);
         info
+    }
+
+    /// The same, with a use that only the store knows of: on another instance.
+    pub(super) fn or_later(mut self, stored: Self) -> Self {
+        if self.state == SessionState::Idle {
+            self.state = stored.state;
+        }
+        self.last_activity = self.last_activity.max(stored.last_activity);
+        self.expires_at = self.expires_at.max(stored.expires_at);
+        self
     }
 
     fn new(

@@ -104,8 +104,16 @@ impl Sessions {
             None => None,
         };
         let live = self.live(key).await.filter(|live| !live.has_ended());
-        let info = live.map(|live| SessionInfo::of_live(&live, now));
-        Ok(info.or_else(|| listed.map(|listed| SessionInfo::of_store(listed, now))))
+        let Some(live) = live else {
+            return Ok(listed.map(|listed| SessionInfo::of_store(listed, now)));
+        };
+        let Some(listed) = listed else {
+            return Ok(Some(SessionInfo::of_live(&live, now)));
+        };
+        // Another instance may have suspended or used it since this one has asked.
+        live.replace(Arc::clone(&listed.record), listed.revision, None);
+        let info = SessionInfo::of_live(&live, now);
+        Ok(Some(info.or_later(SessionInfo::of_store(listed, now))))
     }
 
     /// Suspends the session of `key`: its requests are answered 503 until it is resumed, its record is kept.

@@ -1,8 +1,11 @@
 //! How operators end sessions.
 
+use std::sync::Arc;
+
 use super::Sessions;
 use crate::manager::EndReason;
-use crate::session::{OwnerTag, Principal, SessionKey};
+use crate::manager::live::LiveSession;
+use crate::session::{OwnerTag, Principal, SessionKey, Timestamp};
 use crate::store::StoreError;
 
 impl Sessions {
@@ -36,7 +39,11 @@ impl Sessions {
     }
 
     /// Ends all sessions of `principal` that have begun by now, on every instance that shares the store, and those
-    /// whose initialize is under way. Later ones may begin: take the right to from `principal` first.
+    /// whose initialize is under way: that is answered 503. Later ones may begin: take the right to from `principal`
+    /// first.
+    ///
+    /// New requests are answered 404 at once; work and streams on other instances end within a touch interval, those
+    /// of this one at once. What came earlier is told by the clocks of the instances.
     ///
     /// # Errors
     ///
@@ -53,12 +60,24 @@ impl Sessions {
             let index = sessions.index()?;
             let now = core.now();
             let until = core.absolute_end(now);
-            let mut here = sessions.0.shared.admission.live_of(&owner);
-            here.retain(|live| live.record().created() <= now);
+            let here = sessions.begun_until(now, &owner);
             let bar = core.patient(index.bar(&owner, now, until));
-            sessions.0.end_all(&here, EndReason::Terminated, bar).await
+            let reason = EndReason::Terminated;
+            sessions.0.end_all(&here, reason, bar).await?;
+            // Some may have begun, or been taken up, before the store said no to them.
+            for late in sessions.begun_until(now, &owner) {
+                sessions.0.end_here(&late, reason);
+            }
+            Ok(())
         })
         .await
+    }
+
+    /// The live sessions of `owner` whose initialize came at `moment` or earlier.
+    fn begun_until(&self, moment: Timestamp, owner: &OwnerTag) -> Vec<Arc<LiveSession>> {
+        let mut here = self.0.shared.admission.live_of(owner);
+        here.retain(|live| live.record().created() <= moment);
+        here
     }
 }
 
