@@ -1,5 +1,6 @@
 //! What was said in a body, as it was heard.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -16,9 +17,14 @@ pub(crate) enum Side {
     Server,
 }
 
-/// The ids of the calls of tools in a request: what answers them a tool has said.
+/// What is remembered of a request beside its messages.
 #[derive(Debug, Default)]
-pub(crate) struct Calls(Mutex<Vec<RequestId<'static>>>);
+pub(crate) struct Calls {
+    /// The ids of its calls of tools: what answers them a tool has said.
+    ids: Mutex<Vec<RequestId<'static>>>,
+    /// Whether its body was heard to the end.
+    are_heard: AtomicBool,
+}
 
 /// A whole body, or an event of one; none if it was longer than a history may be.
 #[derive(Debug)]
@@ -33,26 +39,39 @@ impl Calls {
         if message.method.as_deref() == Some("tools/call")
             && let Some(id) = message.id.clone()
         {
-            let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            calls.push(id.into_owned());
+            let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            ids.push(id.into_owned());
         }
     }
 
     fn are_answered_by(&self, message: &Spoken<'_>) -> bool {
-        let calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        message.kind == Kind::Response && message.id.as_ref().is_some_and(|id| calls.contains(id))
+        let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        message.kind == Kind::Response && message.id.as_ref().is_some_and(|id| ids.contains(id))
+    }
+
+    pub(crate) fn set_heard(&self) {
+        self.are_heard.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn are_heard(&self) -> bool {
+        self.are_heard.load(Ordering::Acquire)
     }
 }
 
 impl Said {
-    /// The messages in it. A request's come before those of its answer, of which `calls` knows.
-    pub(super) fn messages(&self, calls: &Calls) -> Vec<Message> {
+    /// The messages in it, of at most `longest` bytes. A request's come before those of its answer, of which `calls`
+    /// knows.
+    pub(super) fn messages(&self, calls: &Calls, longest: usize) -> Vec<Message> {
         let Some(body) = &self.body else {
             return vec![self.too_long()];
         };
         let spoken = spoken::messages(body).into_iter();
-        spoken
-            .map(|message| self.message(&message, calls))
+        let messages = spoken.map(|message| self.message(&message, calls));
+        messages
+            .map(|message| match message.size() > longest {
+                true => self.too_long(),
+                false => message,
+            })
             .collect()
     }
 
