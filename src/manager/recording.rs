@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tracing::{debug, error};
 
 use super::core::Core;
@@ -83,11 +83,12 @@ impl LiveSession {
         let Some(weight) = self.weigh(said.size() + size_of::<Heard>()) else {
             return debug!(session = %self.id().fingerprint(), "too much is heard at once");
         };
-        let heard = Heard::Said(Arc::clone(calls), said, weight);
-        let most_bytes = self.most_heard_bytes();
+        let most = self.most_heard();
         let begins = self.with_outbox(|outbox| {
             let begins = outbox.is_none();
-            outbox.get_or_insert_default().push(heard, most_bytes);
+            outbox
+                .get_or_insert_default()
+                .push(calls, said, weight, most);
             begins
         });
         if !begins {
@@ -102,9 +103,13 @@ impl LiveSession {
         }
     }
 
-    /// How much may wait: the longest message in any case.
-    fn most_heard_bytes(&self) -> usize {
-        config::MAX_HEARD_BYTES.saturating_add(self.longest_message())
+    /// How much may wait: as much as a history holds in any case.
+    fn most_heard(&self) -> HistoryLimits {
+        let limits = self.core().config.history.unwrap_or_default();
+        HistoryLimits::new(
+            config::MAX_HEARD.max(limits.messages),
+            config::MAX_HEARD_BYTES.saturating_add(limits.bytes),
+        )
     }
 
     /// Room for `bytes` among what all sessions have heard; `None` if there is none.
@@ -118,15 +123,11 @@ impl LiveSession {
 
     /// Waits until all that was heard so far has been written, or was lost.
     pub(super) async fn all_written(self: &Arc<Self>) {
-        let (asks, written) = oneshot::channel();
-        let most_bytes = self.most_heard_bytes();
-        self.with_outbox(|outbox| {
-            if let Some(outbox) = outbox {
-                outbox.push(Heard::Ask { _dropped: asks }, most_bytes);
-            }
-        });
-        // An error, and nothing else, comes as soon as the other end is dropped.
-        written.await.unwrap_or_default();
+        let asked = self.with_outbox(|outbox| outbox.as_mut().map(Outbox::ask));
+        if let Some(mut asked) = asked {
+            // Nothing is ever sent: it ends, with an error, as soon as the other end is dropped.
+            asked.changed().await.unwrap_or_default();
+        }
     }
 
     /// Puts `messages` into the history now.
@@ -160,37 +161,44 @@ impl LiveSession {
 #[derive(Default)]
 pub(super) struct Outbox {
     waiting: VecDeque<Heard>,
+    /// What was said, of all that waits, and its bytes.
+    said: usize,
     bytes: usize,
 }
 
 enum Heard {
     Said(Arc<Calls>, Said, Weight),
-    /// Somebody waits until this is dropped, after all before it is written.
-    Ask {
-        _dropped: oneshot::Sender<()>,
-    },
+    /// Whoever asks waits until this is dropped: after all before it was written, or lost.
+    Ask(watch::Sender<()>),
 }
 
 impl Outbox {
     /// Lets go of the oldest where there is too much: nobody writes it fast enough.
-    fn push(&mut self, heard: Heard, most_bytes: usize) {
-        self.bytes += heard.bytes();
+    fn push(&mut self, calls: &Arc<Calls>, said: Said, weight: Weight, most: HistoryLimits) {
+        self.said += 1;
+        self.bytes += weight.bytes;
+        let heard = Heard::Said(Arc::clone(calls), said, weight);
         self.waiting.push_back(heard);
-        while self.waiting.len() > config::MAX_HEARD || self.bytes > most_bytes {
-            let Some(late) = self.waiting.pop_front() else {
-                return;
-            };
-            self.bytes -= late.bytes();
+        while self.said > most.messages || self.bytes > most.bytes {
+            match self.waiting.pop_front() {
+                Some(Heard::Said(_, _, late)) => {
+                    self.said -= 1;
+                    self.bytes -= late.bytes;
+                }
+                Some(Heard::Ask(_)) => {}
+                None => return,
+            }
         }
     }
-}
 
-impl Heard {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Said(_, _, weight) => weight.bytes,
-            Self::Ask { .. } => 0,
+    /// What ends when all that waits now has been written. One for all who ask at one place: they need no limit.
+    fn ask(&mut self) -> watch::Receiver<()> {
+        if let Some(Heard::Ask(asked)) = self.waiting.back() {
+            return asked.subscribe();
         }
+        let (ask, asked) = watch::channel(());
+        self.waiting.push_back(Heard::Ask(ask));
+        asked
     }
 }
 

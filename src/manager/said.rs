@@ -1,5 +1,6 @@
 //! What was said in a body, as it was heard.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -20,8 +21,8 @@ pub(crate) enum Side {
 /// What is remembered of a request beside its messages.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
-    /// The ids of its calls of tools: what answers them a tool has said.
-    ids: Mutex<Vec<RequestId<'static>>>,
+    /// The ids of its calls of tools, normal: what answers them a tool has said.
+    ids: Mutex<HashSet<String>>,
     /// Whether its body was heard to the end.
     are_heard: AtomicBool,
 }
@@ -37,16 +38,17 @@ pub(crate) struct Said {
 impl Calls {
     fn note(&self, message: &Spoken<'_>) {
         if message.method.as_deref() == Some("tools/call")
-            && let Some(id) = message.id.clone()
+            && let Some(id) = &message.id
         {
             let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-            ids.push(id.into_owned());
+            ids.insert(id.to_normal());
         }
     }
 
     fn are_answered_by(&self, message: &Spoken<'_>) -> bool {
         let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        message.kind == Kind::Response && message.id.as_ref().is_some_and(|id| ids.contains(id))
+        let answers = |id: &RequestId<'_>| !ids.is_empty() && ids.contains(&id.to_normal());
+        message.kind == Some(Kind::Response) && message.id.as_ref().is_some_and(answers)
     }
 
     pub(crate) fn set_heard(&self) {
@@ -86,7 +88,7 @@ impl Said {
         };
         let metadata = Metadata {
             from: self.from.as_str(),
-            kind: Some(message.kind.as_str()),
+            kind: message.kind.map(Kind::as_str),
             method: message.method.as_deref(),
             too_long: None,
         };

@@ -153,3 +153,67 @@ async fn what_a_store_is_being_told_counts_among_what_was_heard() {
     // Of 64 MiB in all.
     assert!((60..64).contains(&recorded), "{recorded}");
 }
+
+#[tokio::test]
+async fn many_calls_and_many_answers_are_no_work_for_each_pair() {
+    let limits = HistoryLimits::new(100_000, 16 << 20);
+    let instance = Instance::new(|layer| layer.with_history(limits));
+    let (id, session) = begun(&instance).await;
+    const CALLS: u64 = 20_000;
+    let batch = |member: &str| {
+        let one = |id| format!(r#"{{"jsonrpc":"2.0","id":{id},{member}}}"#);
+        format!("[{}]", (0..CALLS).map(one).collect::<Vec<_>>().join(","))
+    };
+    let results = Answer::bytes("application/json", batch(r#""result":{}"#));
+    instance.server.answer_next(results);
+    say(&instance, post(&id, batch(r#""method":"tools/call""#))).await;
+    let summary = session.history().summary().await.unwrap();
+    assert_eq!(Role::ALL.map(|role| summary.of(role)), [CALLS, 0, 0, CALLS]);
+}
+
+#[tokio::test]
+async fn a_stream_that_brings_all_at_once_fills_the_history() {
+    let limits = HistoryLimits::new(5_000, 16 << 20);
+    let server = ScriptedService::new();
+    let instance = Instance::serving(server, MemoryStore::new(), &Default::default(), |layer| {
+        layer.with_history(limits)
+    });
+    let (id, session) = begun(&instance).await;
+    let event = json!({ "jsonrpc": "2.0", "method": "notifications/message" });
+    let events = (0..10_000).map(|_| event.clone());
+    instance.server.answer_next(Answer::events(events));
+    say(&instance, post(&id, call(1))).await;
+    let summary = session.history().summary().await.unwrap();
+    assert_eq!(summary.kept, 5_000);
+}
+
+#[tokio::test]
+async fn what_a_client_says_twice_is_not_hidden_from_the_history() {
+    let instance = Instance::new(recording);
+    let (id, session) = begun(&instance).await;
+    let twice = r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}"#;
+    say(&instance, post(&id, twice)).await;
+    let messages = session.history().recent(9).await.unwrap();
+    assert_eq!(messages[0].content(), twice);
+    assert_eq!(facts(&session).await[0], "user client - -");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_ask_and_leave_push_no_message_out() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let instance = Instance::over(store.clone(), &Default::default(), recording);
+    let (id, session) = begun(&instance).await;
+    store.hang(Operation::Append);
+    const MESSAGES: u64 = 400;
+    for number in 0..MESSAGES {
+        say(&instance, post(&id, call(number))).await;
+        let history = session.history();
+        for _ in 0..3 {
+            let mut read = tokio_test::task::spawn(history.recent(9));
+            assert!(read.poll().is_pending());
+        }
+    }
+    store.release();
+    let summary = session.history().summary().await.unwrap();
+    assert_eq!(summary.of(Role::User), MESSAGES);
+}
