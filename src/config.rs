@@ -54,7 +54,8 @@ pub(crate) const SHARED_HANDSHAKES: usize = 1024;
 // History.
 pub(crate) const HISTORY_MESSAGES: usize = 100;
 pub(crate) const HISTORY_BYTES: usize = 64 << 10;
-/// What was heard and not yet written, of a session: so many bodies, of so many bytes together; and of all sessions.
+/// What was heard and not yet written, of a session: so many messages or bodies, of so many bytes together, or as much
+/// as a history holds if that is more; and of all sessions.
 pub(crate) const MAX_HEARD: usize = 1_000;
 pub(crate) const MAX_HEARD_BYTES: usize = 1 << 20;
 pub(crate) const MAX_ALL_HEARD_BYTES: usize = 64 << 20;

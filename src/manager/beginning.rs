@@ -7,7 +7,7 @@ use tracing::debug;
 use super::admission::Reservation;
 use super::inner_session::InnerSession;
 use super::live::LiveSession;
-use super::{SessionManager, flag};
+use super::{EndReason, SessionManager, flag};
 use crate::session::{
     Handshake, NewSession, Principal, SessionId, SessionKey, SessionRecord, Timestamp, Values,
 };
@@ -39,10 +39,14 @@ impl SessionManager {
         if beginning.inner.is_some() {
             session.set_inner(beginning.inner);
         }
-        let inserted = self.shared.table.insert_if(Arc::clone(&session), || true);
-        inserted.map_err(|_| StoreErrorKind::AlreadyExists)?;
-        room.seat(&session);
+        // Before anybody can find it, and end it.
         self.events().created(&session);
+        let inserted = self.shared.table.insert_if(Arc::clone(&session), || true);
+        if inserted.is_err() {
+            self.events().ended(&session, EndReason::Abandoned);
+            return Err(StoreErrorKind::AlreadyExists.into());
+        }
+        room.seat(&session);
         debug!(session = %session.id().fingerprint(), "session created");
         Ok(session)
     }

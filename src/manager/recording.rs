@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tracing::{debug, error};
 
 use super::core::Core;
@@ -80,13 +80,15 @@ impl LiveSession {
     /// One task at a time writes for a session, so that what comes in an order stays in it. If the store does not take
     /// it, it is lost: a history is no journal.
     pub(crate) fn hear(self: &Arc<Self>, calls: &Arc<Calls>, said: Said) {
-        let Some(weight) = self.weigh(said.size()) else {
+        let Some(weight) = self.weigh(said.size() + size_of::<Heard>()) else {
             return debug!(session = %self.id().fingerprint(), "too much is heard at once");
         };
-        let heard = Heard::Said(Arc::clone(calls), said, weight);
+        let most = self.most_heard();
         let begins = self.with_outbox(|outbox| {
             let begins = outbox.is_none();
-            outbox.get_or_insert_default().push(heard);
+            outbox
+                .get_or_insert_default()
+                .push(calls, said, weight, most);
             begins
         });
         if !begins {
@@ -101,6 +103,15 @@ impl LiveSession {
         }
     }
 
+    /// How much may wait: as much as a history holds in any case.
+    fn most_heard(&self) -> HistoryLimits {
+        let limits = self.core().config.history.unwrap_or_default();
+        HistoryLimits::new(
+            config::MAX_HEARD.max(limits.messages),
+            config::MAX_HEARD_BYTES.saturating_add(limits.bytes),
+        )
+    }
+
     /// Room for `bytes` among what all sessions have heard; `None` if there is none.
     fn weigh(&self, bytes: usize) -> Option<Weight> {
         let all = Arc::clone(&self.home.shared.upgrade()?.heard_bytes);
@@ -112,17 +123,10 @@ impl LiveSession {
 
     /// Waits until all that was heard so far has been written, or was lost.
     pub(super) async fn all_written(self: &Arc<Self>) {
-        let (written, waits) = oneshot::channel();
-        let waits_for_some = self.with_outbox(|outbox| match outbox {
-            Some(outbox) => {
-                outbox.push(Heard::Ask(written));
-                true
-            }
-            None => false,
-        });
-        if waits_for_some {
-            // An error says that it was lost.
-            waits.await.unwrap_or_default();
+        let asked = self.with_outbox(|outbox| outbox.as_mut().map(Outbox::ask));
+        if let Some(mut asked) = asked {
+            // Nothing is ever sent: it ends, with an error, as soon as the other end is dropped.
+            asked.changed().await.unwrap_or_default();
         }
     }
 
@@ -157,35 +161,44 @@ impl LiveSession {
 #[derive(Default)]
 pub(super) struct Outbox {
     waiting: VecDeque<Heard>,
+    /// What was said, of all that waits, and its bytes.
+    said: usize,
     bytes: usize,
 }
 
 enum Heard {
     Said(Arc<Calls>, Said, Weight),
-    /// Somebody asks to be told when all before it is written.
-    Ask(oneshot::Sender<()>),
+    /// Whoever asks waits until this is dropped: after all before it was written, or lost.
+    Ask(watch::Sender<()>),
 }
 
 impl Outbox {
     /// Lets go of the oldest where there is too much: nobody writes it fast enough.
-    fn push(&mut self, heard: Heard) {
-        self.bytes += heard.bytes();
+    fn push(&mut self, calls: &Arc<Calls>, said: Said, weight: Weight, most: HistoryLimits) {
+        self.said += 1;
+        self.bytes += weight.bytes;
+        let heard = Heard::Said(Arc::clone(calls), said, weight);
         self.waiting.push_back(heard);
-        while self.waiting.len() > config::MAX_HEARD || self.bytes > config::MAX_HEARD_BYTES {
-            let Some(late) = self.waiting.pop_front() else {
-                return;
-            };
-            self.bytes -= late.bytes();
+        while self.said > most.messages || self.bytes > most.bytes {
+            match self.waiting.pop_front() {
+                Some(Heard::Said(_, _, late)) => {
+                    self.said -= 1;
+                    self.bytes -= late.bytes;
+                }
+                Some(Heard::Ask(_)) => {}
+                None => return,
+            }
         }
     }
-}
 
-impl Heard {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Said(_, _, weight) => weight.bytes,
-            Self::Ask(_) => 0,
+    /// What ends when all that waits now has been written. One for all who ask at one place: they need no limit.
+    fn ask(&mut self) -> watch::Receiver<()> {
+        if let Some(Heard::Ask(asked)) = self.waiting.back() {
+            return asked.subscribe();
         }
+        let (ask, asked) = watch::channel(());
+        self.waiting.push_back(Heard::Ask(ask));
+        asked
     }
 }
 
@@ -202,23 +215,20 @@ impl Drop for Weight {
 }
 
 async fn write(mut writing: Writing) {
-    let session = Arc::clone(&writing.session);
+    let session = &writing.session;
+    let longest = session.longest_message();
     while let Some(waiting) = session.next_to_write() {
         let mut messages = Vec::new();
-        for heard in waiting {
-            match heard {
-                Heard::Said(calls, said, _) => {
-                    let heard = said.messages(&calls).into_iter();
-                    messages.extend(heard.filter_map(|message| session.core().redacted(message)));
-                }
-                Heard::Ask(written) => {
-                    put(&session, std::mem::take(&mut messages)).await;
-                    // Whoever asked may have left.
-                    written.send(()).unwrap_or_default();
-                }
+        for heard in &waiting {
+            if let Heard::Said(calls, said, _) = heard {
+                let heard = said.messages(calls, longest).into_iter();
+                messages.extend(heard.filter_map(|message| session.core().redacted(message)));
             }
         }
-        put(&session, messages).await;
+        // All in one call: a store that hangs holds up whoever asks for the time of one, however many they are.
+        put(session, messages).await;
+        // Not before: it counts among what was heard until it is written, and those who ask are told by it.
+        drop(waiting);
     }
     writing.is_over = true;
 }
@@ -232,21 +242,21 @@ async fn put(session: &LiveSession, messages: Vec<Message>) {
     }
 }
 
-/// Somebody writes. Dropped before it is over, with a runtime that ends in the middle, it lets go of what waits, so that
-/// the next one writes again.
+/// Somebody writes, until it is dropped: also with a runtime that ends in the middle.
 struct Writing {
     session: Arc<LiveSession>,
-    /// From here on another one may be at it.
+    /// Nothing waited any more. What has come since is another one's to write.
     is_over: bool,
 }
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        if !self.is_over {
-            // Not under the lock: it wakes who waits.
-            let lost = self.session.with_outbox(Option::take);
-            drop(lost);
+        if self.is_over {
+            return;
         }
+        let lost = self.session.with_outbox(Option::take);
+        // Not under the lock: it wakes who waits.
+        drop(lost);
     }
 }
 

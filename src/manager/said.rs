@@ -1,5 +1,7 @@
 //! What was said in a body, as it was heard.
 
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -16,9 +18,14 @@ pub(crate) enum Side {
     Server,
 }
 
-/// The ids of the calls of tools in a request: what answers them a tool has said.
+/// What is remembered of a request beside its messages.
 #[derive(Debug, Default)]
-pub(crate) struct Calls(Mutex<Vec<RequestId<'static>>>);
+pub(crate) struct Calls {
+    /// The ids of its calls of tools, normal: what answers them a tool has said.
+    ids: Mutex<HashSet<String>>,
+    /// Whether its body was heard to the end.
+    are_heard: AtomicBool,
+}
 
 /// A whole body, or an event of one; none if it was longer than a history may be.
 #[derive(Debug)]
@@ -31,28 +38,42 @@ pub(crate) struct Said {
 impl Calls {
     fn note(&self, message: &Spoken<'_>) {
         if message.method.as_deref() == Some("tools/call")
-            && let Some(id) = message.id.clone()
+            && let Some(id) = &message.id
         {
-            let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            calls.push(id.into_owned());
+            let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            ids.insert(id.to_normal());
         }
     }
 
     fn are_answered_by(&self, message: &Spoken<'_>) -> bool {
-        let calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        message.kind == Kind::Response && message.id.as_ref().is_some_and(|id| calls.contains(id))
+        let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = |id: &RequestId<'_>| !ids.is_empty() && ids.contains(&id.to_normal());
+        message.kind == Some(Kind::Response) && message.id.as_ref().is_some_and(answers)
+    }
+
+    pub(crate) fn set_heard(&self) {
+        self.are_heard.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn are_heard(&self) -> bool {
+        self.are_heard.load(Ordering::Acquire)
     }
 }
 
 impl Said {
-    /// The messages in it. A request's come before those of its answer, of which `calls` knows.
-    pub(super) fn messages(&self, calls: &Calls) -> Vec<Message> {
+    /// The messages in it, of at most `longest` bytes. A request's come before those of its answer, of which `calls`
+    /// knows.
+    pub(super) fn messages(&self, calls: &Calls, longest: usize) -> Vec<Message> {
         let Some(body) = &self.body else {
             return vec![self.too_long()];
         };
         let spoken = spoken::messages(body).into_iter();
-        spoken
-            .map(|message| self.message(&message, calls))
+        let messages = spoken.map(|message| self.message(&message, calls));
+        messages
+            .map(|message| match message.size() > longest {
+                true => self.too_long(),
+                false => message,
+            })
             .collect()
     }
 
@@ -67,7 +88,7 @@ impl Said {
         };
         let metadata = Metadata {
             from: self.from.as_str(),
-            kind: Some(message.kind.as_str()),
+            kind: message.kind.map(Kind::as_str),
             method: message.method.as_deref(),
             too_long: None,
         };

@@ -17,7 +17,8 @@ impl SessionLayer {
     /// request. Instances that share a store share the histories too; a store without them
     /// ([`SessionStore::history`](crate::SessionStore::history)) records nothing, and says so when it is asked.
     ///
-    /// Recording waits for nothing. If the store is down, messages are lost: a history is no journal.
+    /// Recording waits for nothing. If the store is down, or messages come faster than it takes them, some are lost, the
+    /// oldest first: a history is no journal.
     ///
     /// # Security
     ///
@@ -43,8 +44,8 @@ impl SessionLayer {
     /// Shows each message to `redact` before it is stored, and stores what that gives back, if anything.
     /// Default: messages are stored as they are.
     ///
-    /// It is called beside requests, and must not block. If it panics, its message is not stored. Messages of a batch
-    /// come one by one.
+    /// It is called beside requests, and must not block, least of all to ask for the session's history. If it panics, its
+    /// message is not stored. Messages of a batch come one by one.
     ///
     /// # Security
     ///

@@ -76,6 +76,16 @@ impl Known {
         request.map(|body| body.tapped(tap))
     }
 
+    /// The request as it is sent again.
+    pub(super) fn tapped_again<B>(
+        &self,
+        request: Request<RequestBody<B>>,
+    ) -> Request<RequestBody<B>> {
+        let exchange = self.beside.as_ref().and_then(|it| it.exchange.as_ref());
+        let tap = exchange.and_then(|exchange| exchange.request_again(request.headers()));
+        request.map(|body| body.tapped(tap))
+    }
+
     /// The answer to a request of a session.
     #[inline]
     pub(super) fn answer<R>(self, mut response: Response<R>) -> Answered<R>

@@ -209,6 +209,15 @@ impl<'a> RequestId<'a> {
         RequestId(Cow::Owned(self.0.into_owned()))
     }
 
+    /// What equal ids have in common, however they are written.
+    pub(crate) fn to_normal(&self) -> String {
+        match self.text() {
+            // No integer begins so.
+            Some(text) => format!("\"{text}"),
+            None => self.0.clone().into_owned(),
+        }
+    }
+
     /// The decoded text, unless the id is an integer.
     fn text(&self) -> Option<Cow<'_, str>> {
         serde_json::from_str(&self.0)

@@ -4,14 +4,15 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::message::{Message, RequestId};
+use super::message::{Message, PeekError, RequestId};
 
 /// One JSON-RPC message.
 #[derive(Debug)]
 pub(crate) struct Spoken<'a> {
     /// The message, as it was written.
     pub(crate) json: &'a str,
-    pub(crate) kind: Kind,
+    /// None if it says so twice: the inner service may have read the other one.
+    pub(crate) kind: Option<Kind>,
     /// What a request or a notification is called.
     pub(crate) method: Option<Cow<'a, str>>,
     pub(crate) id: Option<RequestId<'a>>,
@@ -51,7 +52,17 @@ pub(crate) fn messages(body: &[u8]) -> Vec<Spoken<'_>> {
 
 impl<'a> Spoken<'a> {
     fn of(json: &'a str) -> Option<Self> {
-        let message = Message::parse(json).ok().filter(|it| it.has_jsonrpc)?;
+        let message = match Message::parse(json) {
+            Err(PeekError::Duplicate { has_jsonrpc: true }) => {
+                return Some(Self {
+                    json,
+                    kind: None,
+                    method: None,
+                    id: None,
+                });
+            }
+            parsed => parsed.ok().filter(|message| message.has_jsonrpc)?,
+        };
         let kind = match () {
             () if message.is_request() => Kind::Request,
             () if message.is_notification() => Kind::Notification,
@@ -60,7 +71,7 @@ impl<'a> Spoken<'a> {
         };
         Some(Self {
             json,
-            kind,
+            kind: Some(kind),
             method: message.method,
             id: message.id,
         })
@@ -107,10 +118,26 @@ mod tests {
             let found = messages(body.as_bytes());
             let found: Vec<_> = found
                 .iter()
-                .map(|it| (it.kind, it.method.as_deref()))
+                .map(|it| (it.kind.unwrap(), it.method.as_deref()))
                 .collect();
             assert_eq!(found, expected, "{body}");
         }
+    }
+
+    #[test]
+    fn a_message_that_says_something_twice_is_kept_and_not_interpreted() {
+        for json in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"id":2,"result":{}}"#,
+        ] {
+            for body in [json.to_owned(), format!("[{json}]")] {
+                let found = messages(body.as_bytes());
+                assert_eq!(found.len(), 1, "{body}");
+                assert_eq!((found[0].json, found[0].kind), (json, None));
+                assert!(found[0].method.is_none() && found[0].id.is_none());
+            }
+        }
+        assert!(messages(br#"{"id":1,"id":2,"method":"a"}"#).is_empty());
     }
 
     #[test]

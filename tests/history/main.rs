@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 mod appending;
+mod attacked;
 mod recording;
 mod streams;
 

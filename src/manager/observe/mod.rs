@@ -52,7 +52,8 @@ pub(super) use tally::Counts;
 /// the layer, which calls the observers one after the other. They may block and write files; what takes long makes
 /// the queue longer. If the queue is full, events are dropped, and [`missed`](Self::missed) says how many. `used` events
 /// fill half of it at most: they push no other event out. The thread begins with the first event and ends when the
-/// layer, its clones and its services are gone and all was told.
+/// layer, its clones and its services are gone and all was told. An observer that keeps a layer, or its
+/// [`Sessions`](crate::Sessions), keeps it, and itself, for ever.
 ///
 /// [`SessionLayer::drain`] waits until all was told, for up to 5 s.
 ///

@@ -62,7 +62,8 @@ impl Statistics {
         self.counts.created
     }
 
-    /// How many sessions this instance took up that had begun elsewhere, or had left it.
+    /// How many sessions this instance took up: they had begun elsewhere, or had left it, or the inner service had lost
+    /// its part.
     pub fn restored(&self) -> u64 {
         self.counts.restored
     }

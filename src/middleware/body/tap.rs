@@ -59,6 +59,13 @@ impl Exchange {
         self.tap(Side::Client, headers)
     }
 
+    /// The same for the request as it is sent again; none if it was heard the first time.
+    pub(crate) fn request_again(&self, headers: &HeaderMap) -> Option<Tap> {
+        (!self.calls.are_heard())
+            .then(|| self.request(headers))
+            .flatten()
+    }
+
     /// A tap for the body of the answer, by its `headers`.
     pub(crate) fn answer(&self, headers: &HeaderMap) -> Option<Tap> {
         self.tap(Side::Server, headers)
@@ -101,7 +108,14 @@ impl Tap {
         {
             tap.see(data);
         }
-        if is_over || !matches!(frame, Some(Ok(_))) {
+        let is_whole = is_over || frame.is_none();
+        if let Some(tap) = tap
+            .as_ref()
+            .filter(|tap| is_whole && tap.from == Side::Client)
+        {
+            tap.exchange.calls.set_heard();
+        }
+        if is_whole || matches!(frame, Some(Err(_))) {
             *tap = None;
         }
     }
@@ -171,7 +185,8 @@ impl Whole {
 
     fn take(&mut self) -> Bytes {
         match self.all.is_empty() {
-            true => std::mem::take(&mut self.first),
+            // A copy: whoever keeps a piece keeps the whole buffer that it came in, which may be far larger.
+            true => Bytes::copy_from_slice(&std::mem::take(&mut self.first)),
             false => Bytes::from(std::mem::take(&mut self.all)),
         }
     }

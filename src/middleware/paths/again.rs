@@ -95,7 +95,7 @@ impl<B> Kept<B> {
         };
         let inner_id = enter(&mut self.parts, &known.busy);
         known.set_inner_id(inner_id);
-        let request = Request::from_parts(self.parts, body);
+        let request = known.tapped_again(Request::from_parts(self.parts, body));
         let response = call_in(&session, &mut inner, request).await?;
         Ok(match known.answer(response) {
             Answered::Given(answer) => answer,

@@ -156,7 +156,8 @@ impl Message {
     /// What is known of it beside.
     ///
     /// Of what the layer records: `from` (`client` or `server`), `kind` (`request`, `notification` or `response`) and,
-    /// but for responses, `method`. Of what was too long to be kept, `from` and `too_long`, which is true.
+    /// but for responses, `method`. Of what was too long to be kept, `from` and `too_long`, which is true; of what says
+    /// something twice, and may mean one or the other, `from` alone.
     pub fn metadata(&self) -> Values {
         let text = self.metadata.as_deref().unwrap_or("{}");
         serde_json::from_str(text).unwrap_or_default()

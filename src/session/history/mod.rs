@@ -75,7 +75,12 @@ impl History {
             self.last = Some(message.timestamp());
             self.bytes += message.size();
             self.messages.push_back(message);
+            // Each time: room made for many at once would stay for the rest of the session.
+            self.shorten(limits);
         }
+    }
+
+    fn shorten(&mut self, limits: HistoryLimits) {
         while self.messages.len() > limits.messages || self.bytes > limits.bytes {
             let Some(oldest) = self.messages.pop_front() else {
                 break;
@@ -190,6 +195,14 @@ mod tests {
                 prop_assert_eq!(history.summary().of(role), count as u64);
             }
         }
+    }
+
+    #[test]
+    fn many_messages_at_once_leave_no_more_room_behind_than_few() {
+        let mut history = History::default();
+        let many = (0..10_000).map(|n| said(Role::User, 1, n));
+        history.append(many, HistoryLimits::new(10, 1_000));
+        assert!(history.messages.capacity() <= 32);
     }
 
     #[test]
