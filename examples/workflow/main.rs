@@ -27,7 +27,7 @@ use self::tools::Tools;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let admin_token = std::env::var("ADMIN_TOKEN")?;
+    let admin_token = std::env::var("ADMIN_TOKEN").map_err(|_| "ADMIN_TOKEN is not set")?;
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
     axum::serve(listener, app(&admin_token)).await?;
     Ok(())
