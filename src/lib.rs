@@ -185,8 +185,9 @@ pub use middleware::{
 pub use protocol::{InvalidProtocolVersion, ProtocolVersion, RefusalCause};
 pub use session::{
     ClientInfo, Fingerprint, Handshake, History, HistoryLimits, HistorySummary, InvalidSessionId,
-    InvalidTransition, Message, NewSession, OwnerTag, Principal, RandomSourceError, Role,
-    SessionId, SessionKey, SessionRecord, SessionState, Timestamp, Values, ValuesError,
+    InvalidSessionKey, InvalidTransition, Message, NewSession, OwnerTag, Principal,
+    RandomSourceError, Role, SessionId, SessionKey, SessionRecord, SessionState, Timestamp, Values,
+    ValuesError,
 };
 #[cfg(feature = "file")]
 pub use store::FileStore;

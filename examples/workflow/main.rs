@@ -77,7 +77,7 @@ async fn waiting(State(sessions): State<Sessions>) -> Result<String, StatusCode>
 
 /// Lets the session of `key` go on: its client may confirm now.
 async fn approve(State(sessions): State<Sessions>, Path(key): Path<String>) -> StatusCode {
-    let Some(key) = key_of(&key) else {
+    let Ok(key) = key.parse::<SessionKey>() else {
         return StatusCode::NOT_FOUND;
     };
     match sessions.resume(&key).await {
@@ -93,13 +93,6 @@ fn status_of(error: &StoreError) -> StatusCode {
         StoreErrorKind::Gone => StatusCode::NOT_FOUND,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }
-}
-
-/// The key that is written as `text`: 64 hexadecimal digits.
-fn key_of(text: &str) -> Option<SessionKey> {
-    let byte = |at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-    let bytes: Option<Vec<u8>> = (0..text.len()).step_by(2).map(byte).collect();
-    <[u8; 32]>::try_from(bytes?).ok().map(SessionKey::from)
 }
 
 fn mcp() -> StreamableHttpService<Tools, NeverSessionManager> {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroU64;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -147,7 +148,9 @@ impl fmt::Debug for SessionId {
 /// use tower_mcp_session::{SessionId, SessionKey};
 ///
 /// let id = SessionId::random()?;
-/// assert_ne!(SessionKey::new("/mcp", &id), SessionKey::new("/other", &id));
+/// let key = SessionKey::new("/mcp", &id);
+/// assert_ne!(key, SessionKey::new("/other", &id));
+/// assert_eq!(key.to_string().parse::<SessionKey>()?, key);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -163,19 +166,23 @@ impl SessionKey {
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+}
 
-    /// The key that `Display` writes as `text`; `None` for any other spelling.
-    #[cfg(any(feature = "file", feature = "redis"))]
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+/// Reads what `Display` writes: 64 hexadecimal digits, in lower case. One key has one spelling.
+impl FromStr for SessionKey {
+    type Err = InvalidSessionKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSessionKey> {
         let digits = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
         let mut bytes = [0; 32];
         if text.len() != 2 * bytes.len() || !text.as_bytes().iter().all(digits) {
-            return None;
+            return Err(InvalidSessionKey(()));
         }
         for (n, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * n..2 * n + 2], 16).ok()?;
+            let digits = &text[2 * n..2 * n + 2];
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| InvalidSessionKey(()))?;
         }
-        Some(Self(bytes))
+        Ok(Self(bytes))
     }
 }
 
@@ -217,6 +224,11 @@ impl fmt::Debug for Fingerprint {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a session id: 1 to 1024 bytes of visible ASCII are")]
 pub struct InvalidSessionId(());
+
+/// A text that is no session key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not a session key: 64 hexadecimal digits in lower case")]
+pub struct InvalidSessionKey(());
 
 /// The operating system had no random bits for a new id.
 #[derive(Debug, thiserror::Error)]

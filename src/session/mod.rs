@@ -13,7 +13,9 @@ mod values;
 
 pub use expiry::Timestamp;
 pub use history::{History, HistoryLimits, HistorySummary, Message, Role};
-pub use id::{Fingerprint, InvalidSessionId, RandomSourceError, SessionId, SessionKey};
+pub use id::{
+    Fingerprint, InvalidSessionId, InvalidSessionKey, RandomSourceError, SessionId, SessionKey,
+};
 pub use principal::{OwnerTag, Principal};
 pub use record::{ClientInfo, Handshake, NewSession, SessionRecord};
 pub use state::{InvalidTransition, SessionState};

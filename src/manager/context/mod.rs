@@ -18,7 +18,7 @@ use super::writing::SessionError;
 use super::{EndReason, flag};
 use crate::protocol::ProtocolVersion;
 use crate::session::{
-    ClientInfo, Fingerprint, Handshake, Principal, SessionId, SessionState, Timestamp,
+    ClientInfo, Fingerprint, Handshake, Principal, SessionId, SessionKey, SessionState, Timestamp,
 };
 use crate::store::StoreErrorKind;
 
@@ -93,6 +93,12 @@ impl SessionContext {
     /// A short digest of the id, for logs.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         self.session().map(|session| session.id().fingerprint())
+    }
+
+    /// The name the store keeps the session under: by it operators find it
+    /// ([`Sessions`](crate::Sessions)).
+    pub fn key(&self) -> Option<SessionKey> {
+        self.session().map(|session| session.key())
     }
 
     /// What the client says it is, which it may change at will.

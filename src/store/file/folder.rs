@@ -127,7 +127,7 @@ impl Folder {
             match name.to_str() {
                 Some(LOCK) => {}
                 Some(NEXT) => names.next = true,
-                text => match text.and_then(SessionKey::parse).filter(&belongs) {
+                text => match text.and_then(|text| text.parse().ok()).filter(&belongs) {
                     Some(key) => names.keys.push(key),
                     None => names.foreign.push(name),
                 },

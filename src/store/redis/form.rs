@@ -88,7 +88,7 @@ impl Names {
         let digest = record
             .strip_prefix(self.record.as_bytes())?
             .strip_suffix(b"}")?;
-        SessionKey::parse(str::from_utf8(digest).ok()?)
+        str::from_utf8(digest).ok()?.parse().ok()
     }
 }
 

@@ -231,7 +231,7 @@ impl Member {
     /// A key, and its owner behind it.
     fn parse(text: &[u8]) -> Option<Self> {
         let (key, owner) = str::from_utf8(text).ok()?.split_at_checked(KEY)?;
-        let key = SessionKey::parse(key)?;
+        let key = key.parse().ok()?;
         let owner = owner.to_owned();
         Some(Self { key, owner })
     }
