@@ -338,3 +338,12 @@ async fn a_clock_that_goes_backwards_ends_nothing() {
     behind.layer.clean_up().await.unwrap();
     assert!(one.serves(&id).await);
 }
+
+#[tokio::test]
+async fn a_store_may_take_as_long_as_it_likes() {
+    let instance = Instance::new(|layer| layer.with_store_timeout(Duration::MAX));
+    assert!(instance.serves(&instance.open().await).await);
+    let sessions = instance.layer.sessions();
+    let statistics = sessions.stored_statistics().await.unwrap();
+    assert_eq!(statistics.alive.total, 1);
+}

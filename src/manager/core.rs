@@ -136,7 +136,8 @@ impl Core {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let longest = self.config.store_timeout * config::INDEX_PATIENCE;
+        let timeout = self.config.store_timeout;
+        let longest = timeout.saturating_mul(config::INDEX_PATIENCE);
         within(longest, call).await
     }
 
