@@ -144,6 +144,25 @@ async fn a_session_that_begins_or_is_taken_up_in_the_middle_ends_at_once_too() {
 }
 
 #[tokio::test]
+async fn a_request_that_notices_in_the_middle_says_who_ended_its_session() {
+    let Pair {
+        instances: [a, _],
+        stores,
+        ..
+    } = Pair::new();
+    let id = a.open_as("alice").await;
+    stores[0].hang_after(Operation::Bar);
+    let sessions = a.layer.sessions();
+    let ending = tokio::spawn(async move { sessions.terminate_all(&alice()).await });
+    stores[0].arrived(Operation::Bar).await;
+    assert_eq!(status(&a, &id, "alice").await, 404);
+    assert_eq!(ended(&a, EndReason::Terminated).await, 1);
+    stores[0].release();
+    ending.await.unwrap().unwrap();
+    assert_eq!(ended(&a, EndReason::Terminated).await, 1, "told once");
+}
+
+#[tokio::test]
 async fn one_that_begins_later_in_the_middle_goes_on() {
     let Pair {
         instances: [a, _],

@@ -64,6 +64,13 @@ impl Pair {
     }
 }
 
+/// A layer over a store with an index, and one over a store without.
+fn with_and_without_index() -> [Instance; 2] {
+    let store = || FaultyStore::new(MemoryStore::new());
+    let stores = [store(), store().without_index()];
+    stores.map(|store| Instance::over(store, &ManualClock::new(), plain))
+}
+
 fn plain(layer: SessionLayer) -> SessionLayer {
     layer
 }

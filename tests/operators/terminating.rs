@@ -2,12 +2,12 @@
 
 use http::StatusCode;
 use tower_mcp_session::store::{KeyRing, SignedStore, SigningKey, StoreErrorKind};
-use tower_mcp_session::testing::{FaultyStore, ManualClock, Operation, ScriptedService};
+use tower_mcp_session::testing::{ManualClock, Operation, ScriptedService};
 use tower_mcp_session::{EndReason, MemoryStore};
 
 use crate::record::Scene;
 use crate::support::{Instance, LIST, SECOND, UNKNOWN, ping, post, settle, shared};
-use crate::{Pair, is_over, key, plain, stream};
+use crate::{Pair, is_over, key, plain, stream, with_and_without_index};
 
 async fn terminate(instance: &Instance, id: &str) -> bool {
     let ended = instance.layer.sessions().terminate(&key(id)).await;
@@ -109,14 +109,7 @@ async fn only_the_first_says_that_there_was_one() {
 
 #[tokio::test]
 async fn a_suspended_session_may_be_ended_and_without_an_index_too() {
-    for indexed in [true, false] {
-        let store = FaultyStore::new(MemoryStore::new());
-        let store = if indexed {
-            store
-        } else {
-            store.without_index()
-        };
-        let instance = Instance::over(store, &ManualClock::new(), plain);
+    for instance in with_and_without_index() {
         let id = instance.open().await;
         let sessions = instance.layer.sessions();
         sessions.suspend(&key(&id)).await.unwrap();
