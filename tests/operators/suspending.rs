@@ -6,7 +6,7 @@ use tower_mcp_session::testing::{ManualClock, Operation};
 use tower_mcp_session::{InvalidTransition, MemoryStore, SessionError, SessionState};
 
 use crate::support::{Instance, LIST, MINUTE, SECOND, UNKNOWN, by, delete, ping, post, shared};
-use crate::{Pair, is_over, key, plain, stream, with_and_without_index};
+use crate::{Pair, is_over, key, plain, soon, stream, with_and_without_index};
 
 /// Which kind of error of the store it is.
 fn kind(result: Result<(), SessionError>) -> StoreErrorKind {
@@ -196,10 +196,10 @@ async fn another_writer_that_is_faster_is_followed() {
     stores[1].hang(Operation::Save);
     let sessions = b.layer.sessions();
     let suspending = tokio::spawn(async move { sessions.suspend(&key(&id)).await.map(|()| id) });
-    stores[1].arrived(Operation::Save).await;
+    soon(stores[1].arrived(Operation::Save)).await;
     context.insert("kept", &1).await.unwrap();
     stores[1].release();
-    let id = suspending.await.unwrap().unwrap();
+    let id = soon(suspending).await.unwrap().unwrap();
     assert_suspended(&a, &id).await;
     let kept = context.get::<u32>("kept").await.unwrap();
     assert_eq!(kept, Some(1), "neither write is lost");
