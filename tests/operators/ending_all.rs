@@ -10,7 +10,7 @@ use crate::record::Scene;
 use crate::support::{
     Answer, Instance, LIST, SECOND, by, get, initialize, ping, post, settle, shared,
 };
-use crate::{Pair, is_over, plain};
+use crate::{Pair, is_over, plain, soon};
 
 fn alice() -> Principal {
     Principal::new("alice")
@@ -69,7 +69,7 @@ async fn all_of_the_principals_sessions_end_on_every_instance_and_no_others() {
         for instance in [a, b] {
             assert_eq!(instance.layer.live_sessions(), 4);
             // Those of Bob's and nobody's, begun here or taken up.
-            instance.server.wait_for_open_sessions(4).await;
+            soon(instance.server.wait_for_open_sessions(4)).await;
         }
     }
 }
@@ -126,7 +126,7 @@ async fn a_session_that_begins_or_is_taken_up_in_the_middle_ends_at_once_too() {
     stores[0].hang(Operation::Bar);
     let sessions = a.layer.sessions();
     let ending = tokio::spawn(async move { sessions.terminate_all(&alice()).await });
-    stores[0].arrived(Operation::Bar).await;
+    soon(stores[0].arrived(Operation::Bar)).await;
     let begun = a.open_as("alice").await;
     assert_eq!(status(&a, &elsewhere, "alice").await, 200);
     let mut streams = Vec::new();
@@ -134,13 +134,32 @@ async fn a_session_that_begins_or_is_taken_up_in_the_middle_ends_at_once_too() {
         streams.push(a.send(by(get(id), "alice")).await);
     }
     stores[0].release();
-    ending.await.unwrap().unwrap();
+    soon(ending).await.unwrap().unwrap();
     for stream in &mut streams {
         assert!(is_over(stream));
     }
     assert_eq!(ended(&a, EndReason::Terminated).await, 2);
     assert_eq!(a.layer.live_sessions(), 0);
-    a.server.wait_for_open_sessions(0).await;
+    soon(a.server.wait_for_open_sessions(0)).await;
+}
+
+#[tokio::test]
+async fn a_request_that_notices_in_the_middle_says_who_ended_its_session() {
+    let Pair {
+        instances: [a, _],
+        stores,
+        ..
+    } = Pair::new();
+    let id = a.open_as("alice").await;
+    stores[0].hang_after(Operation::Bar);
+    let sessions = a.layer.sessions();
+    let ending = tokio::spawn(async move { sessions.terminate_all(&alice()).await });
+    soon(stores[0].arrived(Operation::Bar)).await;
+    assert_eq!(status(&a, &id, "alice").await, 404);
+    assert_eq!(ended(&a, EndReason::Terminated).await, 1);
+    stores[0].release();
+    soon(ending).await.unwrap().unwrap();
+    assert_eq!(ended(&a, EndReason::Terminated).await, 1, "told once");
 }
 
 #[tokio::test]
@@ -153,13 +172,15 @@ async fn one_that_begins_later_in_the_middle_goes_on() {
     stores[0].hang(Operation::Bar);
     let sessions = a.layer.sessions();
     let ending = tokio::spawn(async move { sessions.terminate_all(&alice()).await });
-    stores[0].arrived(Operation::Bar).await;
+    soon(stores[0].arrived(Operation::Bar)).await;
     clock.advance(SECOND);
     let later = a.open_as("alice").await;
+    let mut stream = a.send(by(get(&later), "alice")).await;
     stores[0].release();
-    ending.await.unwrap().unwrap();
+    soon(ending).await.unwrap().unwrap();
+    assert!(!is_over(&mut stream));
     assert_eq!(status(&a, &later, "alice").await, 200);
-    assert_eq!(a.layer.live_sessions(), 1);
+    assert_eq!(ended(&a, EndReason::Terminated).await, 0);
 }
 
 #[tokio::test]
@@ -171,13 +192,13 @@ async fn a_restore_under_way_comes_to_nothing() {
     a.server.hold();
     let (instance, request) = (a.clone(), by(post(&id, LIST), "alice"));
     let restoring = tokio::spawn(async move { instance.status(request).await });
-    a.server.wait_for_held(1).await;
+    soon(a.server.wait_for_held(1)).await;
     terminate_all(&b).await;
     a.server.release();
-    assert_eq!(restoring.await.unwrap(), 404);
+    assert_eq!(soon(restoring).await.unwrap(), 404);
     assert_eq!(a.layer.live_sessions(), 0);
-    a.server.wait_for_open_sessions(0).await;
-    b.server.wait_for_open_sessions(0).await;
+    soon(a.server.wait_for_open_sessions(0)).await;
+    soon(b.server.wait_for_open_sessions(0)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,7 +248,7 @@ async fn said_again_after_a_lost_answer_it_is_done_wholly() {
         for id in &ids {
             assert_eq!(status(instance, id, "alice").await, 404);
         }
-        instance.server.wait_for_open_sessions(0).await;
+        soon(instance.server.wait_for_open_sessions(0)).await;
     }
 }
 
@@ -266,7 +287,7 @@ async fn whoever_leaves_in_the_middle_leaves_nothing_half_ended() {
     stores[0].hang_after(Operation::Bar);
     let mut ending = tokio_test::task::spawn(sessions.terminate_all(&principal));
     assert!(ending.poll().is_pending());
-    stores[0].arrived(Operation::Bar).await;
+    soon(stores[0].arrived(Operation::Bar)).await;
     drop(ending);
     stores[0].release();
     settle().await;
@@ -279,7 +300,7 @@ async fn whoever_leaves_in_the_middle_leaves_nothing_half_ended() {
     }
     drop(stream);
     for instance in [&a, &b] {
-        instance.server.wait_for_open_sessions(0).await;
+        soon(instance.server.wait_for_open_sessions(0)).await;
         assert_eq!(instance.layer.live_sessions(), 0);
     }
 }

@@ -8,8 +8,8 @@ use tower_mcp_session::store::StoreErrorKind;
 use tower_mcp_session::testing::Operation;
 use tower_mcp_session::{Principal, RefusalCause, SessionFilter};
 
-use crate::Pair;
 use crate::support::{Answer, ID, Instance, by, initialize};
+use crate::{Pair, soon};
 
 /// Sends an initialize, which the server holds.
 async fn hold(instance: &Instance, who: Option<&'static str>) -> JoinHandle<Answer> {
@@ -23,7 +23,7 @@ async fn hold(instance: &Instance, who: Option<&'static str>) -> JoinHandle<Answ
         };
         sender.send(request).await
     });
-    instance.server.wait_for_held(1).await;
+    soon(instance.server.wait_for_held(1)).await;
     beginning
 }
 
@@ -48,12 +48,12 @@ async fn an_initialize_that_the_server_holds_leaves_nothing() {
             clock.advance(Duration::from_millis(later));
             instance.server.release();
 
-            let answer = beginning.await.unwrap();
+            let answer = soon(beginning).await.unwrap();
             assert_eq!(answer.status(), 503);
             assert!(answer.headers().contains_key(RETRY_AFTER));
             assert!(!answer.headers().contains_key(ID), "no id leaves");
             assert_eq!(instance.layer.live_sessions(), 0, "no slot is taken");
-            instance.server.wait_for_open_sessions(0).await;
+            soon(instance.server.wait_for_open_sessions(0)).await;
             let sessions = instances[1].layer.sessions();
             let all = sessions.list(&SessionFilter::default(), None, 10).await;
             assert!(all.unwrap().sessions.is_empty(), "no session is stored");
@@ -79,7 +79,7 @@ async fn initializes_of_others_that_the_server_holds_go_on() {
         terminate_all(&a).await;
         terminate_all(&b).await;
         a.server.release();
-        let answer = beginning.await.unwrap();
+        let answer = soon(beginning).await.unwrap();
         assert_eq!(answer.status(), 200);
         assert!(answer.headers().contains_key(ID));
         assert_eq!(a.layer.live_sessions(), 1);
@@ -99,7 +99,7 @@ async fn a_failed_end_of_all_does_not_hinder_an_initialize() {
     let failed = sessions.terminate_all(&Principal::new("alice")).await;
     assert_eq!(failed.unwrap_err().kind(), StoreErrorKind::Unavailable);
     a.server.release();
-    assert_eq!(beginning.await.unwrap().status(), 200);
+    assert_eq!(soon(beginning).await.unwrap().status(), 200);
 }
 
 #[tokio::test]

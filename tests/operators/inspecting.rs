@@ -7,7 +7,7 @@ use tower_mcp_session::{
 };
 
 use crate::support::{HOUR, Instance, LIST, MINUTE, SECOND, UNKNOWN, by, delete, get, ping, post};
-use crate::{Pair, key, plain};
+use crate::{Pair, key, plain, with_and_without_index};
 
 async fn inspect(instance: &Instance, id: &str) -> Option<SessionInfo> {
     instance.layer.sessions().inspect(&key(id)).await.unwrap()
@@ -15,14 +15,7 @@ async fn inspect(instance: &Instance, id: &str) -> Option<SessionInfo> {
 
 #[tokio::test]
 async fn a_session_that_lives_here_is_shown_as_it_is() {
-    for indexed in [true, false] {
-        let store = FaultyStore::new(MemoryStore::new());
-        let store = if indexed {
-            store
-        } else {
-            store.without_index()
-        };
-        let instance = Instance::over(store, &ManualClock::new(), plain);
+    for instance in with_and_without_index() {
         let begun = instance.clock.now();
         let id = instance.open_as("alice").await;
         // So little that the store need not hear of it.
@@ -128,14 +121,7 @@ async fn a_busy_session_is_active() {
 
 #[tokio::test]
 async fn of_a_session_that_is_gone_nothing_is_shown() {
-    for indexed in [true, false] {
-        let store = FaultyStore::new(MemoryStore::new());
-        let store = if indexed {
-            store
-        } else {
-            store.without_index()
-        };
-        let instance = Instance::over(store, &ManualClock::new(), plain);
+    for instance in with_and_without_index() {
         assert!(inspect(&instance, UNKNOWN).await.is_none());
         let (ended, expired) = (instance.open().await, instance.begin().await);
         assert!(inspect(&instance, &expired).await.is_some());

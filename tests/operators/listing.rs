@@ -7,12 +7,13 @@ use tower_mcp_session::store::StoreErrorKind;
 use tower_mcp_session::testing::{FaultyStore, ManualClock, Operation};
 use tower_mcp_session::{
     Clock, MemoryStore, Principal, SessionFilter, SessionInfo, SessionKey, SessionState, Sessions,
+    Timestamp,
 };
 
 use crate::support::{
     Body, Instance, LIST, MINUTE, SECOND, by, delete, id_of, ping, post, read, shared,
 };
-use crate::{Pair, key, plain};
+use crate::{Pair, key, plain, with_and_without_index};
 
 /// All sessions that `filter` takes, page after page of at most `limit`.
 async fn all(sessions: &Sessions, filter: &SessionFilter, limit: usize) -> Vec<SessionInfo> {
@@ -77,14 +78,7 @@ async fn page_after_page_shows_each_session_once_in_the_order_of_the_keys() {
 
 #[tokio::test]
 async fn a_page_has_room_for_a_thousand_whatever_is_asked_for() {
-    for indexed in [true, false] {
-        let store = FaultyStore::new(MemoryStore::new());
-        let store = if indexed {
-            store
-        } else {
-            store.without_index()
-        };
-        let instance = Instance::over(store, &ManualClock::new(), plain);
+    for instance in with_and_without_index() {
         for _ in 0..1001 {
             instance.begin().await;
         }
@@ -94,6 +88,9 @@ async fn a_page_has_room_for_a_thousand_whatever_is_asked_for() {
         let second = sessions.list(&filter, first.next.as_ref(), usize::MAX);
         let second = second.await.unwrap();
         assert_eq!((second.sessions.len(), second.next), (1, None));
+        if let Ok(stored) = sessions.stored_statistics().await {
+            assert_eq!((stored.alive.total, stored.ages.count()), (1001, 1001));
+        }
     }
 }
 
@@ -142,18 +139,41 @@ async fn without_an_index_only_those_that_live_here_are_listed() {
     assert_eq!(keys(&listed), [key(&ids[4])], "taken up, it lives there");
 }
 
-/// Each filter alone and with others, on any instance, over a store with an index or without one.
+/// Filters, alone and together, and which of five sessions they take: an idle one, a suspended one and an active one of
+/// Alice, who was there `long_ago`, and `just_now` one of Bob's and nobody's.
+fn filters(long_ago: Timestamp, just_now: Timestamp) -> Vec<(SessionFilter, Vec<usize>)> {
+    let filter = SessionFilter::default;
+    let of = |who| filter().with_principal(&Principal::new(who));
+    let in_state = |state| filter().with_state(state);
+    let before = |moment| filter().with_idle_since(moment);
+    let earlier = long_ago.saturating_sub(SECOND);
+    vec![
+        (filter(), vec![0, 1, 2, 3, 4]),
+        (of("alice"), vec![0, 1, 2]),
+        (of("bob"), vec![3]),
+        (of("carol"), vec![]),
+        (filter().with_client("codex"), vec![0, 2, 3]),
+        (filter().with_client("code"), vec![]),
+        (in_state(SessionState::Idle), vec![0]),
+        (in_state(SessionState::Suspended), vec![1]),
+        (in_state(SessionState::Active), vec![2, 3, 4]),
+        (in_state(SessionState::Closed), vec![]),
+        (before(earlier), vec![]),
+        (before(long_ago), vec![0, 1]),
+        (before(just_now), vec![0, 1, 2, 3, 4]),
+        (of("alice").with_client("codex"), vec![0, 2]),
+        (
+            of("alice").with_client("codex").with_idle_since(long_ago),
+            vec![0],
+        ),
+        (of("bob").with_state(SessionState::Suspended), vec![]),
+    ]
+}
+
 #[tokio::test]
 async fn a_session_is_listed_if_all_that_the_filter_says_fits() {
-    for indexed in [true, false] {
-        let (clock, store) = (ManualClock::new(), FaultyStore::new(MemoryStore::new()));
-        let store = if indexed {
-            store
-        } else {
-            store.without_index()
-        };
-        let instance = Instance::over(store, &clock, plain);
-        let sessions = instance.layer.sessions();
+    for instance in with_and_without_index() {
+        let (clock, sessions) = (instance.clock.clone(), instance.layer.sessions());
         let idle = open_by(&instance, Some("alice"), "codex").await;
         let suspended = open_by(&instance, Some("alice"), "inspector").await;
         sessions.suspend(&key(&suspended)).await.unwrap();
@@ -162,58 +182,11 @@ async fn a_session_is_listed_if_all_that_the_filter_says_fits() {
         let active = open_by(&instance, Some("alice"), "codex").await;
         let bobs = open_by(&instance, Some("bob"), "codex").await;
         let nobodys = open_by(&instance, None, "inspector").await;
-        let filter = SessionFilter::default;
-        let (alice, bob) = (Principal::new("alice"), Principal::new("bob"));
-        let just_now = clock.now();
-        let before = |moment| filter().with_idle_since(moment);
-        let cases = [
-            (filter(), vec![&idle, &suspended, &active, &bobs, &nobodys]),
-            (
-                filter().with_principal(&alice),
-                vec![&idle, &suspended, &active],
-            ),
-            (filter().with_principal(&bob), vec![&bobs]),
-            (filter().with_principal(&Principal::new("carol")), vec![]),
-            (filter().with_client("codex"), vec![&idle, &active, &bobs]),
-            (filter().with_client("code"), vec![]),
-            (filter().with_state(SessionState::Idle), vec![&idle]),
-            (
-                filter().with_state(SessionState::Suspended),
-                vec![&suspended],
-            ),
-            (
-                filter().with_state(SessionState::Active),
-                vec![&active, &bobs, &nobodys],
-            ),
-            (filter().with_state(SessionState::Closed), vec![]),
-            (before(long_ago), vec![&idle, &suspended]),
-            (before(long_ago.saturating_sub(SECOND)), vec![]),
-            (
-                before(just_now),
-                vec![&idle, &suspended, &active, &bobs, &nobodys],
-            ),
-            (
-                filter().with_principal(&alice).with_client("codex"),
-                vec![&idle, &active],
-            ),
-            (
-                before(long_ago).with_principal(&alice).with_client("codex"),
-                vec![&idle],
-            ),
-            (
-                filter()
-                    .with_principal(&bob)
-                    .with_state(SessionState::Suspended),
-                vec![],
-            ),
-        ];
-        for (filter, expected) in cases {
+        let ids = [idle, suspended, active, bobs, nobodys];
+        for (filter, expected) in filters(long_ago, clock.now()) {
             let listed = all(&sessions, &filter, 2).await;
-            assert_eq!(
-                keys(&listed),
-                sorted(expected),
-                "{filter:?}, index {indexed}"
-            );
+            let expected = sorted(expected.iter().map(|&n| &ids[n]));
+            assert_eq!(keys(&listed), expected, "{filter:?}");
         }
     }
 }

@@ -23,7 +23,7 @@ use http_body_util::BodyExt;
 use tower_mcp_session::testing::{FaultyStore, ManualClock, ScriptedService};
 use tower_mcp_session::{MemoryStore, SessionId, SessionKey, SessionLayer};
 
-use support::{Answer, Instance, get, shared};
+use support::{Answer, Instance, SECOND, get, shared};
 
 /// The name that the store has for the session `id`.
 fn key(id: &str) -> SessionKey {
@@ -62,6 +62,19 @@ impl Pair {
     fn minting() -> Self {
         Self::serving(|| ScriptedService::new().minting_ids(), true)
     }
+}
+
+/// A layer over a store with an index, and one over a store without.
+fn with_and_without_index() -> [Instance; 2] {
+    let store = || FaultyStore::new(MemoryStore::new());
+    let stores = [store(), store().without_index()];
+    stores.map(|store| Instance::over(store, &ManualClock::new(), plain))
+}
+
+/// What ends unless something is wrong: a test that waits in vain fails.
+async fn soon<F: Future>(future: F) -> F::Output {
+    let waited = tokio::time::timeout(SECOND * 20, future).await;
+    waited.expect("stuck")
 }
 
 fn plain(layer: SessionLayer) -> SessionLayer {

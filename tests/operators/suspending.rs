@@ -2,11 +2,11 @@
 
 use http::header::RETRY_AFTER;
 use tower_mcp_session::store::StoreErrorKind;
-use tower_mcp_session::testing::{FaultyStore, ManualClock, Operation};
+use tower_mcp_session::testing::{ManualClock, Operation};
 use tower_mcp_session::{InvalidTransition, MemoryStore, SessionError, SessionState};
 
 use crate::support::{Instance, LIST, MINUTE, SECOND, UNKNOWN, by, delete, ping, post, shared};
-use crate::{Pair, is_over, key, plain, stream};
+use crate::{Pair, is_over, key, plain, soon, stream, with_and_without_index};
 
 /// Which kind of error of the store it is.
 fn kind(result: Result<(), SessionError>) -> StoreErrorKind {
@@ -33,14 +33,7 @@ async fn assert_suspended(instance: &Instance, id: &str) {
 
 #[tokio::test]
 async fn a_session_that_lives_here_is_suspended_at_once() {
-    for indexed in [true, false] {
-        let store = FaultyStore::new(MemoryStore::new());
-        let store = if indexed {
-            store
-        } else {
-            store.without_index()
-        };
-        let instance = Instance::over(store, &ManualClock::new(), plain);
+    for instance in with_and_without_index() {
         let (id, context) = instance.open_context().await;
         let mut stream = stream(&instance, &id).await;
         let mut work = tokio_test::task::spawn(context.cancelled());
@@ -136,14 +129,7 @@ async fn to_suspend_twice_or_to_resume_what_is_not_suspended_is_forbidden_and_ch
 
 #[tokio::test]
 async fn what_is_not_there_is_gone() {
-    for indexed in [true, false] {
-        let store = FaultyStore::new(MemoryStore::new());
-        let store = if indexed {
-            store
-        } else {
-            store.without_index()
-        };
-        let instance = Instance::over(store, &ManualClock::new(), plain);
+    for instance in with_and_without_index() {
         let sessions = instance.layer.sessions();
         let ended = instance.open().await;
         assert_eq!(instance.status(delete(&ended)).await, 204);
@@ -210,10 +196,10 @@ async fn another_writer_that_is_faster_is_followed() {
     stores[1].hang(Operation::Save);
     let sessions = b.layer.sessions();
     let suspending = tokio::spawn(async move { sessions.suspend(&key(&id)).await.map(|()| id) });
-    stores[1].arrived(Operation::Save).await;
+    soon(stores[1].arrived(Operation::Save)).await;
     context.insert("kept", &1).await.unwrap();
     stores[1].release();
-    let id = suspending.await.unwrap().unwrap();
+    let id = soon(suspending).await.unwrap().unwrap();
     assert_suspended(&a, &id).await;
     let kept = context.get::<u32>("kept").await.unwrap();
     assert_eq!(kept, Some(1), "neither write is lost");

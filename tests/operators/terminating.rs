@@ -2,12 +2,12 @@
 
 use http::StatusCode;
 use tower_mcp_session::store::{KeyRing, SignedStore, SigningKey, StoreErrorKind};
-use tower_mcp_session::testing::{FaultyStore, ManualClock, Operation, ScriptedService};
+use tower_mcp_session::testing::{ManualClock, Operation, ScriptedService};
 use tower_mcp_session::{EndReason, MemoryStore};
 
 use crate::record::Scene;
 use crate::support::{Instance, LIST, SECOND, UNKNOWN, ping, post, settle, shared};
-use crate::{Pair, is_over, key, plain, stream};
+use crate::{Pair, is_over, key, plain, soon, stream, with_and_without_index};
 
 async fn terminate(instance: &Instance, id: &str) -> bool {
     let ended = instance.layer.sessions().terminate(&key(id)).await;
@@ -36,7 +36,7 @@ async fn a_session_that_lives_here_ends_at_once_with_all_that_hangs_on_it() {
     for instance in [&a, &b] {
         assert_eq!(instance.status(post(&id, LIST)).await, 404);
     }
-    a.server.wait_for_open_sessions(0).await;
+    soon(a.server.wait_for_open_sessions(0)).await;
     assert_eq!(a.layer.live_sessions(), 0);
     assert_eq!(ended(&a, EndReason::Terminated).await, 1);
 }
@@ -50,10 +50,25 @@ async fn a_session_that_lives_elsewhere_is_answered_404_there_at_once() {
         assert!(terminate(b, &id).await);
         assert_eq!(a.status(post(&id, LIST)).await, 404);
         assert_eq!(b.status(post(&id, LIST)).await, 404);
-        a.server.wait_for_open_sessions(0).await;
+        soon(a.server.wait_for_open_sessions(0)).await;
         assert_eq!(ended(a, EndReason::Elsewhere).await, 1);
         assert_eq!(ended(b, EndReason::Terminated).await, 0, "it had none");
     }
+}
+
+#[tokio::test]
+async fn a_session_that_ended_elsewhere_does_not_count_as_live_any_more() {
+    let Pair {
+        instances: [a, b], ..
+    } = Pair::new();
+    let id = a.begin().await;
+    let sessions = a.layer.sessions();
+    let before = sessions.statistics().await;
+    assert_eq!((before.live().total, before.half_open()), (1, 1));
+    assert!(terminate(&b, &id).await);
+    let after = sessions.statistics().await;
+    assert_eq!((after.live().total, after.half_open()), (0, 0));
+    assert_eq!(after.ended_in_all(), 0, "nobody has noticed it yet");
 }
 
 #[tokio::test]
@@ -69,7 +84,7 @@ async fn streams_and_work_elsewhere_end_within_a_touch_interval() {
         assert!(!is_over(&mut stream));
         a.pass(SECOND * 30).await;
         assert!(work.poll().is_ready() && is_over(&mut stream));
-        a.server.wait_for_open_sessions(0).await;
+        soon(a.server.wait_for_open_sessions(0)).await;
         assert_eq!(ended(a, EndReason::Elsewhere).await, 1);
     }
 }
@@ -109,14 +124,7 @@ async fn only_the_first_says_that_there_was_one() {
 
 #[tokio::test]
 async fn a_suspended_session_may_be_ended_and_without_an_index_too() {
-    for indexed in [true, false] {
-        let store = FaultyStore::new(MemoryStore::new());
-        let store = if indexed {
-            store
-        } else {
-            store.without_index()
-        };
-        let instance = Instance::over(store, &ManualClock::new(), plain);
+    for instance in with_and_without_index() {
         let id = instance.open().await;
         let sessions = instance.layer.sessions();
         sessions.suspend(&key(&id)).await.unwrap();
@@ -161,14 +169,14 @@ async fn a_session_that_is_taken_up_in_the_middle_ends_all_the_same() {
     stores[1].hang(Operation::Delete);
     let (sessions, ended_key) = (b.layer.sessions(), key(&id));
     let ending = tokio::spawn(async move { sessions.terminate(&ended_key).await });
-    stores[1].arrived(Operation::Delete).await;
+    soon(stores[1].arrived(Operation::Delete)).await;
     assert_eq!(b.status(post(&id, LIST)).await, 200);
     let mut stream = stream(&b, &id).await;
     stores[1].release();
-    assert!(ending.await.unwrap().unwrap());
+    assert!(soon(ending).await.unwrap().unwrap());
     assert!(is_over(&mut stream), "at once, as if it had lived here");
     assert_eq!(b.status(post(&id, LIST)).await, 404);
-    b.server.wait_for_open_sessions(0).await;
+    soon(b.server.wait_for_open_sessions(0)).await;
     assert_eq!(ended(&b, EndReason::Terminated).await, 1);
 }
 
@@ -185,7 +193,7 @@ async fn whoever_leaves_in_the_middle_leaves_no_half_ended_session() {
         stores[n].hang_after(Operation::Delete);
         let mut ending = tokio_test::task::spawn(sessions.terminate(&ended_key));
         assert!(ending.poll().is_pending());
-        stores[n].arrived(Operation::Delete).await;
+        soon(stores[n].arrived(Operation::Delete)).await;
         drop(ending);
         stores[n].release();
         settle().await;
@@ -197,7 +205,7 @@ async fn whoever_leaves_in_the_middle_leaves_no_half_ended_session() {
             assert_eq!(status, StatusCode::NOT_FOUND);
         }
         drop(stream);
-        instances[0].server.wait_for_open_sessions(0).await;
+        soon(instances[0].server.wait_for_open_sessions(0)).await;
         assert_eq!(instances[0].layer.live_sessions(), 0);
     }
 }
