@@ -21,8 +21,8 @@ use crate::store::{ListedSession, SessionIndex, StoreError, StoreErrorKind};
 /// The sessions of a layer, for operators: to look at, suspend and end.
 ///
 /// Where the store has an index ([`SessionStore::index`](crate::SessionStore::index)) these are the sessions of all
-/// instances that share it, live or not; else those that live on this instance. Sessions are named by their keys: an
-/// id never appears.
+/// instances that share it, live or not; else those that live on this instance, an expired one until a clean-up has
+/// found it. Sessions are named by their keys: an id never appears.
 ///
 /// It is nobody's session and asks for no principal: whoever calls these methods for a request authorises it first.
 ///
@@ -87,7 +87,8 @@ impl Sessions {
 
     /// The session of `key`; `None` if there is none.
     ///
-    /// It looks through the sessions of this instance: 30 ms of computing for 100 000.
+    /// Where this instance learns by it that another one has suspended the session, it acts on that at once. It looks
+    /// through the sessions of this instance: 30 ms of computing for 100 000.
     ///
     /// # Errors
     ///

@@ -109,6 +109,9 @@ pub struct StoredStatistics {
 impl Sessions {
     /// What this instance knows of its sessions, exactly.
     ///
+    /// A session that has expired, or that another instance has ended, counts as ended when this one notices: at its
+    /// next request or in a clean-up.
+    ///
     /// It looks at each session that lives here, a part of them at a time: about 20 ms of computing for a million.
     pub async fn statistics(&self) -> Statistics {
         let now = self.0.core.now();
