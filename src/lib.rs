@@ -75,15 +75,12 @@
 //! - What the inner service keeps in memory besides is not brought back: subscriptions, running calls, its events. A
 //!   `Last-Event-ID` is answered 400 after a restore.
 //!
-//! # What is remembered, and who sees it
+//! # What is remembered, and what operators do
 //!
 //! - [`SessionLayer::with_history`] keeps the last messages of each session, for handlers to read and to add to
 //!   ([`SessionContext::history`]). It is off by default: arguments of tools hold secrets.
 //! - [`SessionLayer::sessions`] is for operators: list, inspect, suspend, resume and end sessions, all of a principal
 //!   too, and [`Statistics`]. Over a store with an index it reaches those of all instances.
-//! - [`SessionLayer::with_observer`] tells an [`Observer`] what happens to sessions, and delays no request for it.
-//!   The feature `metrics` counts the same for a recorder of the `metrics` crate.
-//! - Each request of a session runs in a [`tracing`] span `mcp_session` at level debug, which carries the fingerprint.
 //!
 //! # Where the layer goes
 //!
