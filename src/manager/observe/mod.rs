@@ -67,18 +67,23 @@ pub(super) use tally::Counts;
 /// # Examples
 ///
 /// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
 /// use tower_mcp_session::{EndReason, MemoryStore, ObservedSession, Observer, SessionLayer, Timestamp};
 ///
-/// struct Ends;
+/// #[derive(Default)]
+/// struct Evictions(AtomicU64);
 ///
-/// impl Observer for Ends {
-///     fn ended(&self, session: &ObservedSession, reason: EndReason, at: Timestamp) {
-///         let lasted = at.since(session.created());
-///         eprintln!("session {} {reason} after {lasted:?}", session.fingerprint());
+/// impl Observer for Evictions {
+///     fn ended(&self, _: &ObservedSession, reason: EndReason, _: Timestamp) {
+///         let evicted = reason == EndReason::Evicted;
+///         self.0.fetch_add(u64::from(evicted), Ordering::Relaxed);
 ///     }
 /// }
 ///
-/// let layer = SessionLayer::new(MemoryStore::new()).with_observer(Ends);
+/// let evictions = Arc::new(Evictions::default());
+/// let layer = SessionLayer::new(MemoryStore::new()).with_observer(Arc::clone(&evictions));
 /// ```
 ///
 /// [`SessionLayer::with_observer_queue`]: crate::SessionLayer::with_observer_queue
