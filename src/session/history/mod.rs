@@ -78,6 +78,8 @@ impl History {
             // Each time: room made for many at once would stay for the rest of the session.
             self.shorten(limits);
         }
+        // Also where nothing is added: the limits may be smaller than they were.
+        self.shorten(limits);
     }
 
     fn shorten(&mut self, limits: HistoryLimits) {
@@ -203,6 +205,16 @@ mod tests {
         let many = (0..10_000).map(|n| said(Role::User, 1, n));
         history.append(many, HistoryLimits::new(10, 1_000));
         assert!(history.messages.capacity() <= 32);
+    }
+
+    #[test]
+    fn smaller_limits_count_though_nothing_is_added() {
+        let mut history = History::default();
+        let all = (0..5).map(|n| said(Role::User, 1, n));
+        history.append(all, HistoryLimits::new(9, 99));
+        history.append([], HistoryLimits::new(2, 99));
+        assert_eq!(history.summary().kept, 2);
+        assert_eq!(history.summary().total, 5);
     }
 
     #[test]
