@@ -193,6 +193,70 @@ async fn an_update_is_asked_again_when_another_was_faster() {
     assert_eq!(asked, 3);
 }
 
+#[tokio::test]
+async fn a_change_that_is_not_wanted_any_more_writes_nothing() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let instance = Instance::over(store.clone(), &ManualClock::new(), |layer| layer);
+    let (_, session) = instance.open_context().await;
+    let next = |below: u32| {
+        move |n: Option<u32>| {
+            let n = n.unwrap_or(0);
+            (n < below).then_some(n + 1)
+        }
+    };
+    assert_eq!(session.try_update("n", next(1)).await.unwrap(), Some(1));
+    let saves = store.calls(Operation::Save);
+    assert_eq!(session.try_update("n", next(1)).await.unwrap(), None);
+    assert_eq!(
+        session
+            .try_update("m", |_: Option<u32>| None)
+            .await
+            .unwrap(),
+        None
+    );
+    assert_eq!(store.calls(Operation::Save), saves);
+    assert_eq!(
+        session.values().await.unwrap().names().collect::<Vec<_>>(),
+        ["n"]
+    );
+
+    // Wanted at first, and refused by what was found after another was faster.
+    store.fail_next(Operation::Save, StoreErrorKind::Conflict);
+    let mut asked = 0;
+    let result = session.try_update("n", |n: Option<u32>| {
+        asked += 1;
+        n.filter(|_| asked == 1)
+    });
+    assert_eq!(result.await.unwrap(), None);
+    assert_eq!(asked, 2);
+    let error = session.try_update("n", |_: Option<String>| None).await;
+    assert!(matches!(error, Err(SessionError::Values(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_who_compete_for_a_value_as_many_win_as_there_is_room() {
+    let store = MemoryStore::new();
+    let clock = ManualClock::new();
+    let [one, two] =
+        [(); 2].map(|()| Instance::over(support::shared(&store), &clock, |layer| layer));
+    let (id, here) = one.open_context().await;
+    assert!(two.serves(&id).await);
+    let there = two.context();
+    let mut tasks = tokio::task::JoinSet::new();
+    for session in (0..32).flat_map(|_| [here.clone(), there.clone()]) {
+        tasks.spawn(async move {
+            let taken = session.try_update("taken", |taken: Option<u32>| {
+                let taken = taken.unwrap_or(0);
+                (taken < 10).then_some(taken + 1)
+            });
+            taken.await.unwrap()
+        });
+    }
+    let mut won: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
+    won.sort_unstable();
+    assert_eq!(won, (1..=10).collect::<Vec<_>>());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_writer_that_is_always_too_late_gives_up() {
     let store = FaultyStore::new(MemoryStore::new());
@@ -247,6 +311,8 @@ async fn what_an_initialize_writes_is_kept_if_it_succeeds() {
         .update("a", |n: Option<u32>| n.unwrap() + 1)
         .await
         .unwrap();
+    let refused = session.try_update("a", |_: Option<u32>| None);
+    assert_eq!(refused.await.unwrap(), None);
     session.insert("gone", &1).await.unwrap();
     assert!(session.remove("gone").await.unwrap());
     assert_eq!(session.get("a").await.unwrap(), Some(2));

@@ -5,9 +5,11 @@
 #[path = "support/sessions.rs"]
 mod support;
 
+use http_body_util::BodyExt;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tower_mcp_session::testing::ManualClock;
-use tower_mcp_session::{MemoryStore, SessionId, SessionKey, SessionLayer};
+use tower_mcp_session::store::StoreErrorKind;
+use tower_mcp_session::testing::{FaultyStore, ManualClock, Operation};
+use tower_mcp_session::{HistoryLimits, MemoryStore, Role, SessionId, SessionKey, SessionLayer};
 
 use support::{Instance, MINUTE, SECOND, UNKNOWN, by, delete, initialize, ping, shared};
 
@@ -97,6 +99,29 @@ async fn a_restore_is_counted_where_it_happens() {
     assert!(b.serves(&id).await);
     let text = handle.render();
     assert_eq!(lines(&text, "mcp_server_sessions_restored"), [" 1"]);
+}
+
+#[tokio::test]
+async fn messages_are_counted_as_recorded_or_lost() {
+    let (handle, _guard) = recorder();
+    let store = FaultyStore::new(MemoryStore::new());
+    let instance = Instance::over(store.clone(), &ManualClock::new(), |layer| {
+        layer.with_history(HistoryLimits::default())
+    });
+    let (_, session) = instance.open_context().await;
+    let history = session.history();
+    history.append(Role::System, "kept").await.unwrap();
+    let recorded = history.summary().await.unwrap().total;
+    store.fail_all(Operation::Append, StoreErrorKind::Unavailable);
+    let id = session.id().unwrap().to_header_value();
+    let answer = instance.send(ping(id.to_str().unwrap())).await;
+    answer.into_body().collect().await.unwrap();
+    history.summary().await.unwrap();
+
+    let text = handle.render();
+    let recorded = format!(" {recorded}");
+    assert_eq!(lines(&text, "mcp_server_messages_recorded"), [recorded]);
+    assert_eq!(lines(&text, "mcp_server_messages_lost"), [" 2"]);
 }
 
 #[tokio::test]

@@ -55,23 +55,28 @@ impl Tools {
 
 /// Takes `step` in the session's order and shows where it is now, or refuses and changes nothing.
 async fn take(session: &SessionContext, step: Step) -> Answer {
-    let mut is_refused = false;
-    let order = session.update(ORDER, |order: Option<Order>| {
-        let order = order.unwrap_or_default();
+    let next = session.try_update(ORDER, |order: Option<Order>| {
         // Calls that were under way when the session was suspended come here too.
         let is_suspended = session.state() == SessionState::Suspended;
         let fits = is_suspended == matches!(step, Step::Submit);
-        // Asked again if another call was faster: what was found last counts.
-        let next = order.clone().after(step.clone()).filter(|_| fits);
-        is_refused = next.is_none();
-        next.unwrap_or(order)
+        // Asked again if another call was faster: each step is taken once.
+        order
+            .unwrap_or_default()
+            .after(step.clone())
+            .filter(|_| fits)
     });
-    let order = order.await.map_err(text_of)?;
-    let shown = serde_json::to_string(&order).map_err(|error| error.to_string())?;
-    match is_refused {
-        true => Err(format!("This cannot be done now. The order: {shown}")),
-        false => Ok(shown),
+    match next.await.map_err(text_of)? {
+        Some(order) => shown(&order),
+        None => {
+            let order = session.get_or(ORDER, Order::default()).await;
+            let order = shown(&order.map_err(text_of)?)?;
+            Err(format!("This cannot be done now. The order: {order}"))
+        }
     }
+}
+
+fn shown(order: &Order) -> Answer {
+    serde_json::to_string(order).map_err(|error| error.to_string())
 }
 
 fn session(head: &Parts) -> Result<&SessionContext, String> {

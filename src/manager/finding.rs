@@ -44,11 +44,32 @@ impl SessionManager {
             Some(session) if session.is_detached() => {
                 // On its way out of the table, and alive in the store.
                 self.remove(&session);
-                self.load(audience, id, principal).await
+                self.look_up(audience, id, principal).await
             }
             Some(session) => self.ask(session).await,
-            None => self.load(audience, id, principal).await,
+            None => self.look_up(audience, id, principal).await,
         }
+    }
+
+    /// A session that only the store knows, and that a request asks for.
+    ///
+    /// A suspended one is taken up by nobody. The store hears here that its client asks: one that was told to try
+    /// again must not lose its session by it.
+    async fn look_up(
+        &self,
+        audience: &Arc<str>,
+        id: &SessionId,
+        principal: Option<&Principal>,
+    ) -> Result<Option<Arc<LiveSession>>, StoreError> {
+        let Some(session) = self.load(audience, id, principal).await? else {
+            return Ok(None);
+        };
+        let now = self.core.now();
+        let tells = session.has(flag::SUSPENDED) && session.must_tell(now, false);
+        if tells && !self.touch(&session, now, false, true).await? {
+            return Ok(None);
+        }
+        Ok(Some(session))
     }
 
     /// Asks the store about a session that is held here; `None` if it is over.

@@ -140,6 +140,18 @@ impl SessionManager {
         self.see_revision(session, revision, now).await
     }
 
+    /// Whether a session that is held here is alive, though no request asks: that does not prolong it.
+    pub(super) async fn is_alive(&self, session: &Arc<LiveSession>) -> Result<bool, StoreError> {
+        let now = self.core.now();
+        // First what the store has not heard: by that it decides.
+        let alive = self.tell(session, now, true).await?
+            && self.core.touch(&session.key(), now, None).await?.is_some();
+        if !alive {
+            self.end_gone(session);
+        }
+        Ok(alive)
+    }
+
     /// Writes all touches that the store has not heard of.
     pub(super) async fn tell_the_store(&self) {
         self.look_through(true).await;

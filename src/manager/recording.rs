@@ -81,21 +81,22 @@ impl LiveSession {
     /// it, it is lost: a history is no journal.
     pub(crate) fn hear(self: &Arc<Self>, calls: &Arc<Calls>, said: Said) {
         let Some(weight) = self.weigh(said.size() + size_of::<Heard>()) else {
-            return debug!(session = %self.id().fingerprint(), "too much is heard at once");
+            debug!(session = %self.id().fingerprint(), "too much is heard at once");
+            return self.lose(1);
         };
         let most = self.most_heard();
-        let begins = self.with_outbox(|outbox| {
+        let (begins, late) = self.with_outbox(|outbox| {
             let begins = outbox.is_none();
-            outbox
-                .get_or_insert_default()
-                .push(calls, said, weight, most);
-            begins
+            let outbox = outbox.get_or_insert_default();
+            (begins, outbox.push(calls, said, weight, most))
         });
+        self.lose(late);
         if !begins {
             return;
         }
         let writing = Writing {
             session: Arc::clone(self),
+            in_hand: 0,
             is_over: false,
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -121,6 +122,16 @@ impl LiveSession {
         (sum <= config::MAX_ALL_HEARD_BYTES).then_some(weight)
     }
 
+    /// Counts what was heard and is not recorded, though it should be.
+    fn lose(&self, heard: usize) {
+        if heard == 0 {
+            return;
+        }
+        if let Some(manager) = self.manager() {
+            manager.events().lost(heard);
+        }
+    }
+
     /// Waits until all that was heard so far has been written, or was lost.
     pub(super) async fn all_written(self: &Arc<Self>) {
         let asked = self.with_outbox(|outbox| outbox.as_mut().map(Outbox::ask));
@@ -141,14 +152,11 @@ impl LiveSession {
     }
 
     /// What has come meanwhile; `None` if nothing has, and nobody writes from now on.
-    fn next_to_write(&self) -> Option<VecDeque<Heard>> {
+    fn next_to_write(&self) -> Option<Outbox> {
         self.with_outbox(|outbox| {
-            let waiting = outbox.take()?.waiting;
-            if waiting.is_empty() {
-                return None;
-            }
+            let next = outbox.take().filter(|next| !next.waiting.is_empty())?;
             *outbox = Some(Outbox::default());
-            Some(waiting)
+            Some(next)
         })
     }
 
@@ -173,22 +181,31 @@ enum Heard {
 }
 
 impl Outbox {
-    /// Lets go of the oldest where there is too much: nobody writes it fast enough.
-    fn push(&mut self, calls: &Arc<Calls>, said: Said, weight: Weight, most: HistoryLimits) {
+    /// Lets go of the oldest where there is too much, because nobody writes it fast enough; says of how much.
+    fn push(
+        &mut self,
+        calls: &Arc<Calls>,
+        said: Said,
+        weight: Weight,
+        most: HistoryLimits,
+    ) -> usize {
+        let mut late = 0;
         self.said += 1;
         self.bytes += weight.bytes;
         let heard = Heard::Said(Arc::clone(calls), said, weight);
         self.waiting.push_back(heard);
         while self.said > most.messages || self.bytes > most.bytes {
             match self.waiting.pop_front() {
-                Some(Heard::Said(_, _, late)) => {
+                Some(Heard::Said(_, _, weight)) => {
                     self.said -= 1;
-                    self.bytes -= late.bytes;
+                    self.bytes -= weight.bytes;
+                    late += 1;
                 }
                 Some(Heard::Ask(_)) => {}
-                None => return,
+                None => break,
             }
         }
+        late
     }
 
     /// What ends when all that waits now has been written. One for all who ask at one place: they need no limit.
@@ -215,36 +232,45 @@ impl Drop for Weight {
 }
 
 async fn write(mut writing: Writing) {
-    let session = &writing.session;
+    let session = Arc::clone(&writing.session);
     let longest = session.longest_message();
-    while let Some(waiting) = session.next_to_write() {
+    while let Some(next) = session.next_to_write() {
+        writing.in_hand = next.said;
         let mut messages = Vec::new();
-        for heard in &waiting {
+        for heard in &next.waiting {
             if let Heard::Said(calls, said, _) = heard {
                 let heard = said.messages(calls, longest).into_iter();
                 messages.extend(heard.filter_map(|message| session.core().redacted(message)));
             }
         }
         // All in one call: a store that hangs holds up whoever asks for the time of one, however many they are.
-        put(session, messages).await;
+        if !is_put(&session, messages).await {
+            session.lose(next.said);
+        }
+        writing.in_hand = 0;
         // Not before: it counts among what was heard until it is written, and those who ask are told by it.
-        drop(waiting);
+        drop(next);
     }
     writing.is_over = true;
 }
 
-async fn put(session: &LiveSession, messages: Vec<Message>) {
+/// Puts `messages` into the history; says whether none is lost. With its session a history ends: that is no loss.
+async fn is_put(session: &LiveSession, messages: Vec<Message>) -> bool {
     if messages.is_empty() {
-        return;
+        return true;
     }
-    if let Err(error) = session.append(messages).await {
-        debug!(session = %session.id().fingerprint(), %error, "messages not recorded");
-    }
+    let Err(error) = session.append(messages).await else {
+        return true;
+    };
+    debug!(session = %session.id().fingerprint(), %error, "messages not recorded");
+    error.kind() == StoreErrorKind::Gone
 }
 
 /// Somebody writes, until it is dropped: also with a runtime that ends in the middle.
 struct Writing {
     session: Arc<LiveSession>,
+    /// How much of what was heard is being written.
+    in_hand: usize,
     /// Nothing waited any more. What has come since is another one's to write.
     is_over: bool,
 }
@@ -255,8 +281,10 @@ impl Drop for Writing {
             return;
         }
         let lost = self.session.with_outbox(Option::take);
+        let waiting = lost.as_ref().map_or(0, |lost| lost.said);
         // Not under the lock: it wakes who waits.
         drop(lost);
+        self.session.lose(self.in_hand + waiting);
     }
 }
 

@@ -90,17 +90,19 @@ impl LiveSession {
         Err(StoreErrorKind::Conflict.into())
     }
 
-    /// Changes the values, within their limit.
+    /// Changes the values, within their limit, as [`write`](Self::write) does the record.
     pub(super) async fn write_values<T>(
         self: &Arc<Self>,
-        mut change: impl FnMut(&mut Values) -> Result<T, SessionError>,
+        mut change: impl FnMut(&Values) -> Result<(Option<Values>, T), SessionError>,
     ) -> Result<T, SessionError> {
         let limit = self.core().config.max_values_bytes;
         self.write(|record| {
-            let mut values = record.values().clone();
-            let result = change(&mut values)?;
-            check_size(&values, limit)?;
-            Ok((Some(record.clone().with_values(values)), result))
+            let (next, result) = change(record.values())?;
+            let Some(next) = next else {
+                return Ok((None, result));
+            };
+            check_size(&next, limit)?;
+            Ok((Some(record.clone().with_values(next)), result))
         })
         .await
     }

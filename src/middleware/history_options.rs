@@ -18,7 +18,8 @@ impl SessionLayer {
     /// ([`SessionStore::history`](crate::SessionStore::history)) records nothing, and says so when it is asked.
     ///
     /// Recording waits for nothing. If the store is down, or messages come faster than it takes them, some are lost, the
-    /// oldest first: a history is no journal.
+    /// oldest first: a history is no journal. [`Statistics::messages_lost`](crate::Statistics::messages_lost) counts
+    /// them.
     ///
     /// # Security
     ///

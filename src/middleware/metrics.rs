@@ -17,6 +17,8 @@ impl SessionLayer {
     /// | `mcp.server.sessions.restored` | counter | |
     /// | `mcp.server.sessions.ended` | counter | `reason`: an [`EndReason`](crate::EndReason) |
     /// | `mcp.server.requests.refused` | counter | `cause`: a [`RefusalCause`](crate::RefusalCause) |
+    /// | `mcp.server.messages.recorded` | counter | |
+    /// | `mcp.server.messages.lost` | counter, as [`messages_lost`](crate::Statistics::messages_lost) | |
     /// | `mcp.server.sessions.live` | gauge | |
     ///
     /// The first one is of OpenTelemetry's conventions for MCP, which advise these bounds for its buckets, an option of

@@ -185,6 +185,29 @@ async fn a_store_that_is_down_loses_messages_and_serves_requests() {
     store.heal();
     assert_eq!(say(&instance, post(&id, call(1))).await, 200);
     assert_eq!(facts(&session).await.len(), 2);
+    // The first request and its answer.
+    assert_eq!(counted(&instance, 1).await, (2, 2));
+}
+
+/// How many messages were recorded of `begun` sessions since they began, and how many were lost.
+async fn counted(instance: &Instance, begun: u64) -> (u64, u64) {
+    let statistics = instance.layer.sessions().statistics().await;
+    let recorded = statistics.messages() - 2 * begun;
+    (recorded, statistics.messages_lost())
+}
+
+#[tokio::test]
+async fn what_is_said_last_in_a_session_that_ends_is_not_lost_but_over() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let instance = Instance::over(store.clone(), &ManualClock::new(), recording);
+    let (id, session) = begun(&instance).await;
+    store.hang(Operation::Append);
+    assert_eq!(say(&instance, post(&id, LIST)).await, 200);
+    settle().await;
+    session.end().await.unwrap();
+    store.release();
+    settle().await;
+    assert_eq!(counted(&instance, 1).await, (0, 0));
 }
 
 #[tokio::test]
@@ -235,6 +258,8 @@ fn a_runtime_that_ends_in_the_middle_leaves_the_history_to_the_next() {
     runtime().block_on(async {
         say(&instance, post(&id, call(2))).await;
         assert_eq!(facts(&session).await.len(), 2);
+        // The call and its answer, which the first runtime took with it.
+        assert_eq!(counted(&instance, 1).await, (2, 2));
     });
 }
 
@@ -249,6 +274,7 @@ async fn what_waits_for_a_store_that_hangs_is_bounded() {
     let long = long.to_string();
     let short = r#"{"jsonrpc":"2.0","method":"short"}"#;
     // Of the short ones a thousand wait; of the long ones as many as take a mebibyte more than a history.
+    let mut lost = 0;
     for (body, sent, waiting) in [(short, 1_200, 1_000), (&*long, 12, 7)] {
         let (id, session) = begun(&instance).await;
         store.hang(Operation::Append);
@@ -261,6 +287,8 @@ async fn what_waits_for_a_store_that_hangs_is_bounded() {
         settle().await;
         let summary = session.history().summary().await.unwrap();
         assert_eq!(summary.total, 1 + waiting);
+        lost += sent - waiting;
+        assert_eq!(counted(&instance, 0).await.1, lost);
     }
 }
 
@@ -289,6 +317,11 @@ async fn what_waits_of_all_sessions_together_is_bounded() {
         kept += facts(session).await.len();
     }
     assert_eq!(kept, (64 << 20) / long.len());
+    let said = sessions.len() * 3;
+    assert_eq!(
+        counted(&instance, 90).await,
+        (kept as u64, (said - kept) as u64)
+    );
 
     // All of it has been given back.
     let (id, session) = &sessions[89];

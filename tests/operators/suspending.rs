@@ -1,5 +1,7 @@
 //! Suspending and resuming, wherever the session lives.
 
+use std::time::Duration;
+
 use http::header::RETRY_AFTER;
 use tower_mcp_session::store::StoreErrorKind;
 use tower_mcp_session::testing::{ManualClock, Operation};
@@ -7,6 +9,8 @@ use tower_mcp_session::{InvalidTransition, MemoryStore, SessionError, SessionSta
 
 use crate::support::{Instance, LIST, MINUTE, SECOND, UNKNOWN, by, delete, ping, post, shared};
 use crate::{Pair, is_over, key, plain, soon, stream, with_and_without_index};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Which kind of error of the store it is.
 fn kind(result: Result<(), SessionError>) -> StoreErrorKind {
@@ -149,6 +153,49 @@ async fn a_session_that_has_ended_elsewhere_is_gone_where_it_lived() {
         assert_eq!(b.status(delete(&id)).await, 204);
         let suspended = a.layer.sessions().suspend(&key(&id)).await;
         assert_eq!(kind(suspended), StoreErrorKind::Gone);
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_has_expired_is_gone_though_nobody_has_cleaned_up() {
+    for instance in with_and_without_index() {
+        let id = instance.open().await;
+        instance.clock.advance(DAY);
+        let suspended = instance.layer.sessions().suspend(&key(&id)).await;
+        assert_eq!(kind(suspended), StoreErrorKind::Gone);
+        assert_eq!(instance.layer.live_sessions(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_an_operator_does_prolongs_no_session() {
+    for instance in with_and_without_index() {
+        let id = instance.open().await;
+        let sessions = instance.layer.sessions();
+        instance.clock.advance(DAY - SECOND);
+        sessions.suspend(&key(&id)).await.unwrap();
+        sessions.resume(&key(&id)).await.unwrap();
+        instance.clock.advance(SECOND);
+        assert_eq!(instance.status(ping(&id)).await, 404);
+    }
+}
+
+#[tokio::test]
+async fn a_suspended_session_lasts_as_long_as_its_client_asks_for_it_wherever_it_asks() {
+    for watched in [true, false] {
+        let pair = Pair::serving(Default::default, watched);
+        let [a, b] = &pair.instances;
+        let id = a.open().await;
+        a.layer.sessions().suspend(&key(&id)).await.unwrap();
+        for instance in [b, a, b] {
+            pair.clock.advance(DAY - MINUTE);
+            assert_suspended(instance, &id).await;
+        }
+        let calls = pair.stores[1].calls(Operation::Touch);
+        assert_suspended(b, &id).await;
+        assert_eq!(pair.stores[1].calls(Operation::Touch), calls, "it was told");
+        pair.clock.advance(DAY * 2);
+        assert_eq!(b.status(ping(&id)).await, 404);
     }
 }
 

@@ -6,6 +6,8 @@ pub(crate) const LIFE: u64 = 3 * 3600;
 /// After so long without a use an instance lets go of what it holds.
 pub(crate) const QUIET: u64 = 30 * 60;
 pub(crate) const IDLE_AFTER: u64 = 300;
+/// The store is told of uses no more often.
+pub(crate) const TOUCH: u64 = 30;
 
 pub(crate) const MAX_SESSIONS: usize = 24;
 pub(crate) const MAX_HALF_OPEN: usize = MAX_SESSIONS / 4;
@@ -74,6 +76,13 @@ impl Kept {
             here.seen + lasts
         });
         now >= idle_end.min(self.created + LIFE)
+    }
+
+    /// A request of it, suspended, comes to an instance that does not hold it, and tells the store that there is a
+    /// client.
+    pub(crate) fn is_waited_for(&mut self, now: u64) {
+        self.idle_end = self.idle_end.max(now + IDLE_END);
+        self.last_use = now;
     }
 
     /// A request of it comes to the instance `at`, which holds it.

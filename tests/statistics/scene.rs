@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use http::{Request, StatusCode};
-use tower_mcp_session::store::StoreErrorKind;
+use tower_mcp_session::store::{SessionStore, StoreErrorKind};
 use tower_mcp_session::testing::ManualClock;
 use tower_mcp_session::{
-    EndReason, HistoryLimits, MemoryStore, Principal, RefusalCause, SessionError, SessionId,
+    Clock, EndReason, HistoryLimits, MemoryStore, Principal, RefusalCause, SessionError, SessionId,
     SessionKey, SessionLayer, WhenFull,
 };
 
 use crate::Numbers;
 use crate::model::{
-    HALF_OPEN_END, IDLE_END, Kept, LIFE, MAX_HALF_OPEN, MAX_OF_ONE, MAX_SESSIONS, QUIET,
+    HALF_OPEN_END, IDLE_END, Kept, LIFE, MAX_HALF_OPEN, MAX_OF_ONE, MAX_SESSIONS, QUIET, TOUCH,
 };
 use crate::recount::{Recount, compare_durations, count, numbers};
 use crate::support::{
@@ -21,6 +21,7 @@ use crate::support::{
 
 pub(crate) struct Scene {
     instances: [Instance; 2],
+    store: MemoryStore,
     clock: ManualClock,
     now: u64,
     sessions: Vec<Kept>,
@@ -55,6 +56,7 @@ impl Scene {
         });
         Self {
             instances,
+            store: memory,
             clock,
             now: 0,
             sessions: Vec::new(),
@@ -108,6 +110,7 @@ impl Scene {
     /// A call in a session, by its owner.
     pub(crate) async fn request(&mut self, at: usize, n: usize) {
         let request = post(&self.sessions[n].id, LIST);
+        let tells = self.store_waits_for_word_of(n).await;
         let status = self.send(at, of(self.sessions[n].owner, request)).await;
         if !self.sessions[n].is_alive(self.now) {
             return self.is_not_found(at, n, status);
@@ -133,11 +136,20 @@ impl Scene {
             Some(cause) => {
                 counts.refuse(cause);
                 // The instance that holds it has asked the store, which is a use.
-                if cause == RefusalCause::Suspended && is_here {
-                    session.is_asked_for(at, now, false);
+                match cause {
+                    RefusalCause::Suspended if is_here => session.is_asked_for(at, now, false),
+                    RefusalCause::Suspended if tells => session.is_waited_for(now),
+                    _ => {}
                 }
             }
         }
+    }
+
+    /// Whether the store was not told of a use for so long that an instance which holds nothing tells it of one.
+    async fn store_waits_for_word_of(&self, n: usize) -> bool {
+        let (index, now) = (self.store.index().unwrap(), self.clock.now());
+        let listed = index.inspect(&self.key(n), now).await.unwrap();
+        listed.is_some_and(|listed| now.since(listed.last_activity).as_secs() >= TOUCH)
     }
 
     /// A session that is over was asked for: if the instance has not known, it knows now.

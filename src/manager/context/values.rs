@@ -143,18 +143,79 @@ impl SessionContext {
         .await
     }
 
+    /// Changes the value called `name` as [`update`](Self::update) does, or leaves it as it is where `change` gives
+    /// `None`; returns what `change` gave.
+    ///
+    /// Where several requests of a session compete, one is told that it has won: look and change are one step.
+    ///
+    /// # Errors
+    ///
+    /// As for [`SessionContext::update`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the change may or may not have been made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_mcp_session::{SessionContext, SessionError};
+    ///
+    /// /// Whether the session has an attempt left, of three.
+    /// async fn take_attempt(session: &SessionContext) -> Result<bool, SessionError> {
+    ///     let taken = session.try_update("attempts", |attempts: Option<u32>| {
+    ///         let attempts = attempts.unwrap_or(0);
+    ///         (attempts < 3).then_some(attempts + 1)
+    ///     });
+    ///     Ok(taken.await?.is_some())
+    /// }
+    /// ```
+    pub async fn try_update<T, F>(
+        &self,
+        name: &str,
+        mut change: F,
+    ) -> Result<Option<T>, SessionError>
+    where
+        T: Serialize + DeserializeOwned,
+        F: FnMut(Option<T>) -> Option<T>,
+    {
+        self.change_if(|values| {
+            let Some(next) = change(values.get(name)?) else {
+                return Ok((None, None));
+            };
+            let mut values = values.clone();
+            values.insert(name, &next)?;
+            Ok((Some(values), Some(next)))
+        })
+        .await
+    }
+
     async fn change<T>(
         &self,
         mut change: impl FnMut(&mut Values) -> Result<T, SessionError>,
     ) -> Result<T, SessionError> {
+        self.change_if(|values| {
+            let mut values = values.clone();
+            let result = change(&mut values)?;
+            Ok((Some(values), result))
+        })
+        .await
+    }
+
+    /// Changes the values by `change`, which gives the next ones, or `None` to leave them as they are, and its own
+    /// result.
+    async fn change_if<T>(
+        &self,
+        mut change: impl FnMut(&Values) -> Result<(Option<Values>, T), SessionError>,
+    ) -> Result<T, SessionError> {
         self.has_values()?;
         if let Kind::Pending(pending) = &self.0 {
             while let Some(before) = pending.staged() {
-                let mut values = before.clone();
                 // No lock is held: it may ask its own session.
-                let result = change(&mut values)?;
-                check_size(&values, pending.core.config.max_values_bytes)?;
-                if pending.replace_staged(&before, values) {
+                let (next, result) = change(&before)?;
+                let Some(next) = next else { return Ok(result) };
+                check_size(&next, pending.core.config.max_values_bytes)?;
+                if pending.replace_staged(&before, next) {
                     return Ok(result);
                 }
             }

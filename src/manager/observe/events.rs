@@ -72,6 +72,13 @@ impl<'a> Events<'a> {
     /// So many messages were put into a history.
     pub(in crate::manager) fn said(self, messages: usize) {
         self.watchers.tally.said(messages as u64);
+        meter::said(messages as u64);
+    }
+
+    /// So much was heard that no history has.
+    pub(in crate::manager) fn lost(self, heard: usize) {
+        self.watchers.tally.lost(heard as u64);
+        meter::lost(heard as u64);
     }
 
     /// A session has been taken up here. Not if it has ended meanwhile.

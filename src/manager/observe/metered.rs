@@ -38,6 +38,14 @@ pub(super) fn refused(cause: RefusalCause) {
     counter!(REFUSED, "cause" => cause.as_str()).increment(1);
 }
 
+pub(super) fn said(messages: u64) {
+    counter!(RECORDED).increment(messages);
+}
+
+pub(super) fn lost(heard: u64) {
+    counter!(LOST).increment(heard);
+}
+
 /// Says how many sessions are held now, and what all metrics mean.
 pub(super) fn live(sessions: usize) {
     // Each time: a recorder that is set later hears of it too.
@@ -66,6 +74,16 @@ fn describe() {
         Unit::Count,
         "Requests that the session layer answered itself, by cause."
     );
+    describe_counter!(
+        RECORDED,
+        Unit::Count,
+        "Messages that were put into histories."
+    );
+    describe_counter!(
+        LOST,
+        Unit::Count,
+        "Bodies and events whose messages were put into no history, though they should be."
+    );
     describe_gauge!(LIVE, Unit::Count, "Sessions that this instance holds.");
 }
 
@@ -75,4 +93,6 @@ const CREATED: &str = "mcp.server.sessions.created";
 const RESTORED: &str = "mcp.server.sessions.restored";
 const ENDED: &str = "mcp.server.sessions.ended";
 const REFUSED: &str = "mcp.server.requests.refused";
+const RECORDED: &str = "mcp.server.messages.recorded";
+const LOST: &str = "mcp.server.messages.lost";
 const LIVE: &str = "mcp.server.sessions.live";

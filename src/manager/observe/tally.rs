@@ -12,6 +12,7 @@ pub(crate) struct Tally {
     created: AtomicU64,
     restored: AtomicU64,
     messages: AtomicU64,
+    messages_lost: AtomicU64,
     ended: [AtomicU64; EndReason::ALL.len()],
     refused: [AtomicU64; RefusalCause::ALL.len()],
     /// The sum of how long ended sessions lasted, in milliseconds.
@@ -26,6 +27,7 @@ impl Default for Tally {
             created: AtomicU64::new(0),
             restored: AtomicU64::new(0),
             messages: AtomicU64::new(0),
+            messages_lost: AtomicU64::new(0),
             ended: Default::default(),
             refused: [(); RefusalCause::ALL.len()].map(|()| AtomicU64::new(0)),
             lasted: AtomicU64::new(0),
@@ -45,6 +47,10 @@ impl Tally {
 
     pub(super) fn said(&self, messages: u64) {
         self.messages.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    pub(super) fn lost(&self, heard: u64) {
+        self.messages_lost.fetch_add(heard, Ordering::Relaxed);
     }
 
     pub(super) fn ended(&self, reason: EndReason, lasted: Duration) {
@@ -68,6 +74,7 @@ impl Tally {
             created: read(&self.created),
             restored: read(&self.restored),
             messages: read(&self.messages),
+            messages_lost: read(&self.messages_lost),
             ended: EndReason::ALL.map(|reason| (reason, read(&self.ended[reason as usize]))),
             refused: RefusalCause::ALL.map(|cause| (cause, read(&self.refused[cause as usize]))),
             durations: Durations {
@@ -84,6 +91,7 @@ pub(crate) struct Counts {
     pub(crate) created: u64,
     pub(crate) restored: u64,
     pub(crate) messages: u64,
+    pub(crate) messages_lost: u64,
     pub(crate) ended: [(EndReason, u64); EndReason::ALL.len()],
     pub(crate) refused: [(RefusalCause, u64); RefusalCause::ALL.len()],
     pub(crate) durations: Durations,

@@ -13,4 +13,8 @@ pub(super) fn ended(_reason: EndReason, _version: ProtocolVersion, _lasted: Dura
 
 pub(super) fn refused(_cause: RefusalCause) {}
 
+pub(super) fn said(_messages: u64) {}
+
+pub(super) fn lost(_heard: u64) {}
+
 pub(super) fn live(_sessions: usize) {}

@@ -159,6 +159,9 @@ impl Sessions {
 
     async fn set_suspended(&self, key: &SessionKey, suspend: bool) -> Result<(), SessionError> {
         if let Some(live) = self.live(key).await {
+            if !self.0.is_alive(&live).await? {
+                return Err(StoreErrorKind::Gone.into());
+            }
             return live.set_suspended(suspend).await;
         }
         for _ in 0..config::WRITE_ATTEMPTS {

@@ -88,6 +88,12 @@ impl Statistics {
         self.counts.messages
     }
 
+    /// How many bodies, and events of streams, were heard here and put into no history: the store failed, took too long
+    /// to say, or was too slow for all that came. Each is one message, or a batch of them.
+    pub fn messages_lost(&self) -> u64 {
+        self.counts.messages_lost
+    }
+
     /// How long the sessions lasted that have ended on this instance, from their initialize on.
     pub fn durations(&self) -> &Durations {
         &self.counts.durations
