@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 /// | closed | none |
 ///
 /// Active and idle follow from the last activity and are never stored. A suspended session keeps its record and
-/// answers 503; a closed one is gone.
+/// answers 503, which its client takes for "try again": a request is a use of it too, and it expires as any other that
+/// nobody asks for. A closed one is gone.
 ///
 /// # Examples
 ///
