@@ -247,7 +247,6 @@ async fn write(mut writing: Writing) {
         if !is_put(&session, messages).await {
             session.lose(next.said);
         }
-        writing.in_hand = 0;
         // Not before: it counts among what was heard until it is written, and those who ask are told by it.
         drop(next);
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use tower_mcp_session::store::StoreErrorKind;
-use tower_mcp_session::testing::{ManualClock, Operation};
-use tower_mcp_session::{InvalidTransition, MemoryStore, SessionError, SessionState};
+use tower_mcp_session::testing::{FaultyStore, ManualClock, Operation};
+use tower_mcp_session::{InvalidTransition, MemoryStore, SessionError, SessionLayer, SessionState};
 
 use crate::support::{Instance, LIST, MINUTE, SECOND, UNKNOWN, by, delete, ping, post, shared};
 use crate::{Pair, is_over, key, plain, soon, stream, with_and_without_index};
@@ -156,14 +156,36 @@ async fn a_session_that_has_ended_elsewhere_is_gone_where_it_lived() {
     }
 }
 
+/// An instance whose keeper waits for its store and finds nothing that has expired, and a session there: the store has
+/// not heard that it was used once more after 10 s, just now.
+async fn untidied(store: FaultyStore<MemoryStore>) -> (Instance, String) {
+    let patient = |layer: SessionLayer| layer.with_store_timeout(MINUTE);
+    let instance = Instance::over(store.clone(), &ManualClock::new(), patient);
+    instance.open().await;
+    store.hang(Operation::DeleteExpired);
+    while store.calls(Operation::DeleteExpired) == 0 {
+        instance.clock.advance(SECOND);
+        tokio::task::yield_now().await;
+    }
+    let id = instance.open().await;
+    instance.clock.advance(SECOND * 10);
+    assert!(instance.serves(&id).await);
+    (instance, id)
+}
+
 #[tokio::test]
-async fn a_session_that_has_expired_is_gone_though_nobody_has_cleaned_up() {
-    for instance in with_and_without_index() {
-        let id = instance.open().await;
-        instance.clock.advance(DAY);
-        let suspended = instance.layer.sessions().suspend(&key(&id)).await;
-        assert_eq!(kind(suspended), StoreErrorKind::Gone);
-        assert_eq!(instance.layer.live_sessions(), 0);
+async fn a_session_is_suspended_until_it_expires_and_then_gone_though_nobody_has_cleaned_up() {
+    let store = || FaultyStore::new(MemoryStore::new());
+    for (age, is_gone) in [(DAY - SECOND, false), (DAY, true)] {
+        for store in [store(), store().without_index()] {
+            let (instance, id) = untidied(store).await;
+            instance.clock.advance(age);
+            let suspended = instance.layer.sessions().suspend(&key(&id)).await;
+            match is_gone {
+                true => assert_eq!(kind(suspended), StoreErrorKind::Gone),
+                false => suspended.unwrap(),
+            }
+        }
     }
 }
 
