@@ -384,6 +384,15 @@ async fn nothing_of_a_history_is_left_in_the_table() {
 }
 
 #[tokio::test]
+async fn an_append_beside_an_end_leaves_nothing() {
+    let pool = fresh_pool(SqliteStore::pool_options()).await;
+    let file = pool.connect_options().get_filename().to_owned();
+    let store = SqliteStore::from_pool(pool.clone()).await.unwrap();
+    let other = open(&file).await;
+    sql::an_append_beside_an_end_leaves_nothing([&store, &other], &pool).await;
+}
+
+#[tokio::test]
 async fn what_was_created_while_its_owner_was_barred_is_gone() {
     let (store, pool) = fresh_with_tables().await;
     sql::what_was_created_while_its_owner_was_barred_is_gone(&store, &pool).await;

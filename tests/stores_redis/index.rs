@@ -42,6 +42,8 @@ async fn is_gone(store: &RedisStore, session: &Stored) {
     assert_eq!(appended.await.unwrap_err().kind(), StoreErrorKind::Gone);
     let recent = history.recent(&session.key, now(), 1).await;
     assert_eq!(recent.unwrap_err().kind(), StoreErrorKind::Gone);
+    let cleared = history.clear(&session.key, now()).await;
+    assert_eq!(cleared.unwrap_err().kind(), StoreErrorKind::Gone);
     let index = store.index().unwrap();
     assert_eq!(index.inspect(&session.key, now()).await.unwrap(), None);
 }
@@ -255,6 +257,23 @@ async fn a_bar_stays_until_its_time_and_moves_forward_only() {
         let text: String = tell(&mut admin, &format!("GET {key}")).await;
         let said: u64 = text[..20].parse().unwrap();
         assert_eq!(said, not_before.max(first).as_millis());
+    }
+}
+
+/// Its time to live is no whole millisecond any more.
+#[tokio::test]
+async fn a_bar_ends_what_the_server_is_about_to_remove() {
+    let server = RedisServer::shared();
+    let prefix = prefix();
+    let store = handle(&server.url(), &prefix).await;
+    let mut admin = admin(server).await;
+    let alice = owner("alice");
+    for _ in 0..200 {
+        let session = begin_of(&store, &alice).await;
+        let record = key_of(&prefix, "record", &session);
+        tell::<()>(&mut admin, &format!("PEXPIRE {record} 1")).await;
+        bar(&store, &alice).await;
+        assert!(load(&store, &session.id).await.is_none());
     }
 }
 

@@ -230,6 +230,37 @@ pub(crate) async fn nothing_of_a_history_is_left(store: &dyn SessionStore, table
     assert_eq!(tables.number(HISTORIES).await, 0, "after `clear`");
 }
 
+/// Whichever of the two comes first, through one handle or two: nothing of a history is left beside a tombstone.
+pub(crate) async fn an_append_beside_an_end_leaves_nothing(
+    handles: [&dyn SessionStore; 2],
+    tables: &impl Tables,
+) {
+    for round in 0..80 {
+        let [store, other] = handles;
+        let session = begin_owned(store).await;
+        let late = async {
+            let limits = HistoryLimits::default();
+            let append = history(store).append(&session.key, now(), vec![said("late")], limits);
+            let error = append.await.err().map(|error| error.kind());
+            assert!(
+                matches!(error, None | Some(StoreErrorKind::Gone)),
+                "{error:?}"
+            );
+        };
+        let end = async {
+            for _ in 0..round / 2 {
+                tokio::task::yield_now().await;
+            }
+            match round % 2 {
+                0 => assert!(other.delete(&session.key, now()).await.unwrap()),
+                _ => bar(other, now()).await,
+            }
+        };
+        tokio::join!(late, end);
+        assert_eq!(tables.number(HISTORIES).await, 0, "after {round} rounds");
+    }
+}
+
 /// A session whose `create` was done after `bar` had looked, and had begun before, is gone for every method.
 pub(crate) async fn what_was_created_while_its_owner_was_barred_is_gone(
     store: &dyn SessionStore,
