@@ -44,7 +44,13 @@ index_contract!(index_of_two_pools, two_pools().await);
 /// Two stores over one schema.
 async fn two_pools() -> (PostgresStore, PostgresStore) {
     let url = fresh_url().await;
-    (open(&url).await, open(&url).await)
+    let open = async || {
+        // So many at once wait for each other longer than a request may.
+        let options = PostgresStore::pool_options().max_connections(4);
+        let pool = options.acquire_timeout(PATIENCE).connect(&url).await;
+        PostgresStore::from_pool(pool.unwrap()).await.unwrap()
+    };
+    (open().await, open().await)
 }
 
 /// A store over a schema of its own.

@@ -227,6 +227,10 @@ async fn fill_the_disk(folder: &Path) {
         StoreErrorKind::Unavailable,
         save(&store, &session, &large).await,
     );
+    append(&store, &session.key, small).await.unwrap();
+    let appended = append(&store, &session.key, &large).await;
+    fails_as(StoreErrorKind::Unavailable, appended);
+    assert_eq!(said(&store, &session.key).await.unwrap(), [small]);
 
     assert!(load(&store, &id).await.unwrap().is_none());
     assert_eq!(present(&store, &session.id).await.record, session.record);

@@ -307,6 +307,10 @@ async fn what_the_server_has_removed_leaves_the_index_when_a_list_comes_by() {
             begin_of(&store, &alice).await,
             begin_of(&store, &alice).await,
         ];
+        let history = store.history().unwrap();
+        let limits = HistoryLimits::default();
+        let appended = history.append(&gone.key, now(), vec![said("said")], limits);
+        appended.await.unwrap();
         let record = key_of(&prefix, "record", &gone);
         tell::<()>(&mut admin, &format!("DEL {record}")).await;
         match way {
@@ -317,6 +321,11 @@ async fn what_the_server_has_removed_leaves_the_index_when_a_list_comes_by() {
         for set in &sets {
             let size: u64 = tell(&mut admin, &format!("ZCARD {prefix}:{set}")).await;
             assert_eq!(size, 1, "{way}: {set}");
+        }
+        for kind in ["seen", "history"] {
+            let key = key_of(&prefix, kind, &gone);
+            let there: bool = tell(&mut admin, &format!("EXISTS {key}")).await;
+            assert!(!there, "{way}: {kind}");
         }
         store.delete(&alive.key, now()).await.unwrap();
         for set in &sets {
