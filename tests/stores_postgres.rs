@@ -251,6 +251,24 @@ async fn a_role_that_may_not_change_the_tables_of_version_1_leaves_them_as_they_
     begin(&open(&role).await).await;
 }
 
+/// Whoever waits for a whole table holds up all who come after: instances that run would stand still until then.
+#[tokio::test]
+async fn tables_that_others_read_for_long_are_left_as_they_are() {
+    let url = fresh_url().await;
+    let pool = pool(&url, 2).await;
+    raw_sql(VERSION_1).execute(&pool).await.unwrap();
+    let mut backup = PgConnection::connect(&url).await.unwrap();
+    let read = raw_sql("BEGIN; SELECT 1 FROM mcp_session");
+    read.execute(&mut backup).await.unwrap();
+    let opened = timeout(PATIENCE, PostgresStore::connect(&url)).await;
+    let error = opened.expect("it gives up").unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert_eq!(pool.number("SELECT COUNT(*) FROM mcp_session").await, 0);
+
+    raw_sql("ROLLBACK").execute(&mut backup).await.unwrap();
+    begin(&open(&url).await).await;
+}
+
 /// What waits for a session that is ended meanwhile had begun before there was a mark, and finds the session gone all the
 /// same; what had its turn before is ended with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
