@@ -29,7 +29,8 @@ mod platform;
 mod platform;
 mod sealed;
 mod store;
-#[cfg(all(unix, test))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;
 mod writing;
 
