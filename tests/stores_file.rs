@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fs4::FileExt;
 use tempfile::TempDir;
 use tower_mcp_session::store::{
     FileStore, HistoryStore, SessionIndex, SessionPage, StoreError, StoreErrorKind, Stored,
@@ -185,6 +186,29 @@ fn history_file(folder: &Path, key: &SessionKey) -> PathBuf {
 fn mark_file(folder: &Path) -> PathBuf {
     let name = SessionKey::from(*owner().as_bytes());
     folder.join("barred").join(name.to_string())
+}
+
+/// The lock of the part in which the session of `key` lies, as another process has it.
+fn hold_lock(folder: &Path, key: &SessionKey) -> fs::File {
+    let lock = part(folder, key).join("lock");
+    let lock = fs::File::options().write(true).open(lock).unwrap();
+    FileExt::lock(&lock).unwrap();
+    lock
+}
+
+/// A file that whoever reads it waits at.
+#[cfg(unix)]
+fn make_pipe(path: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(path).status();
+    assert!(made.unwrap().success());
+}
+
+/// Comes back when somebody has opened the pipe to read it.
+#[cfg(unix)]
+async fn open_pipe(path: &Path) -> fs::File {
+    let path = path.to_owned();
+    let open = move || fs::File::options().write(true).open(path).unwrap();
+    tokio::task::spawn_blocking(open).await.unwrap()
 }
 
 /// All files and folders in `folder`.

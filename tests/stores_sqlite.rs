@@ -346,6 +346,25 @@ async fn sessions_of_version_1_of_the_tables_go_on() {
     sql::sessions_of_version_1_go_on(&pool, open).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_bring_version_1_of_the_tables_to_the_present() {
+    for _ in 0..5 {
+        let pool = fresh_pool(SqliteStore::pool_options()).await;
+        raw_sql(VERSION_1).execute(&pool).await.unwrap();
+        let file = pool.connect_options().get_filename().to_owned();
+        let open = || {
+            let file = file.clone();
+            async move { open(&file).await }
+        };
+        sql::several_bring_version_1_to_the_present(&pool, open).await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_gets_another_owner_is_that_ones() {
+    sql::a_session_that_gets_another_owner_is_that_ones(&fresh().await).await;
+}
+
 #[tokio::test]
 async fn an_instance_of_version_1_of_the_tables_goes_on_beside() {
     let (store, pool) = fresh_with_tables().await;
@@ -362,6 +381,15 @@ async fn clean_up_finds_what_version_1_began_after_a_bar() {
 async fn nothing_of_a_history_is_left_in_the_table() {
     let (store, pool) = fresh_with_tables().await;
     sql::nothing_of_a_history_is_left(&store, &pool).await;
+}
+
+#[tokio::test]
+async fn an_append_beside_an_end_leaves_nothing() {
+    let pool = fresh_pool(SqliteStore::pool_options()).await;
+    let file = pool.connect_options().get_filename().to_owned();
+    let store = SqliteStore::from_pool(pool.clone()).await.unwrap();
+    let other = open(&file).await;
+    sql::an_append_beside_an_end_leaves_nothing([&store, &other], &pool).await;
 }
 
 #[tokio::test]

@@ -51,6 +51,7 @@ pub(super) enum Fault {
     RepeatsAtPageEnds,
     SkipsAtPageEnds,
     EndsAtTheFirstPage,
+    LosesItsPlace,
     PagesIgnoreTheirLimit,
     ListsOutOfOrder,
     ListsTheExpired,

@@ -84,6 +84,7 @@ pub(super) const EXPECTED: &[(Fault, &[&str])] = &[
         Fault::SkipsAtPageEnds,
         &[
             "a_list_shows_each_session_once",
+            "a_list_goes_on_while_sessions_begin_and_end",
             "a_list_of_an_owner_shows_no_others",
         ],
     ),
@@ -91,13 +92,19 @@ pub(super) const EXPECTED: &[(Fault, &[&str])] = &[
         Fault::EndsAtTheFirstPage,
         &[
             "a_list_shows_each_session_once",
+            "a_list_goes_on_while_sessions_begin_and_end",
             "a_list_of_an_owner_shows_no_others",
         ],
+    ),
+    (
+        Fault::LosesItsPlace,
+        &["a_list_goes_on_while_sessions_begin_and_end"],
     ),
     (
         Fault::PagesIgnoreTheirLimit,
         &[
             "a_list_shows_each_session_once",
+            "a_list_goes_on_while_sessions_begin_and_end",
             "a_list_of_an_owner_shows_no_others",
         ],
     ),
@@ -105,6 +112,7 @@ pub(super) const EXPECTED: &[(Fault, &[&str])] = &[
         Fault::ListsOutOfOrder,
         &[
             "a_list_shows_each_session_once",
+            "a_list_goes_on_while_sessions_begin_and_end",
             "a_list_shows_the_living",
             "a_list_of_an_owner_shows_no_others",
             "bar_ends_what_began_by_then",

@@ -20,6 +20,8 @@ impl SessionIndex for Broken {
     ) -> Result<SessionPage, StoreError> {
         self.begin().await?;
         let rows = self.rows();
+        let after =
+            after.filter(|after| !self.has(Fault::LosesItsPlace) || rows.live.contains_key(*after));
         let [expired, ended] = [Fault::ListsTheExpired, Fault::ListsTheEnded];
         let mut found = self.alive(&rows, now, expired, ended);
         found.retain(|(key, row)| {

@@ -78,3 +78,58 @@ async fn a_bar_leaves_tombstones() {
     assert_eq!(store.delete_expired(end, 10).await.unwrap(), []);
     assert!(path.exists());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mark_is_neither_moved_nor_removed_while_another_process_has_its_lock() {
+    let folder = TempDir::new().unwrap();
+    let [one, two] = [(); 2].map(|()| FileStore::open(folder.path()).unwrap());
+    let now = SystemClock.now();
+    bar(&one, now).await.unwrap();
+    let before = fs::read(mark_file(folder.path())).unwrap();
+    let lock = hold_lock(folder.path(), &SessionKey::from(*owner().as_bytes()));
+    let end = now.saturating_add(HOUR * 25);
+    let (moved, cleaned) = tokio::join!(
+        bar(&one, now.saturating_add(HOUR)),
+        two.delete_expired(end, 10)
+    );
+    fails_as(StoreErrorKind::Unavailable, moved);
+    fails_as(StoreErrorKind::Unavailable, cleaned);
+    assert_eq!(fs::read(mark_file(folder.path())).unwrap(), before);
+
+    drop(lock);
+    two.delete_expired(end, 10).await.unwrap();
+    assert!(!mark_file(folder.path()).exists());
+}
+
+/// Another process is played by this test: it moves the mark.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clean_up_spares_a_mark_that_was_moved_after_it_looked() {
+    use std::io::Write;
+
+    let folder = TempDir::new().unwrap();
+    let store = FileStore::open(folder.path()).unwrap();
+    let (now, path) = (SystemClock.now(), mark_file(folder.path()));
+    bar(&store, now).await.unwrap();
+    let before = fs::read(&path).unwrap();
+    let moved = now.saturating_add(HOUR);
+    bar(&store, moved).await.unwrap();
+    let after = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    make_pipe(&path);
+    let lock = hold_lock(folder.path(), &SessionKey::from(*owner().as_bytes()));
+
+    let cleaning = tokio::spawn({
+        let (store, end) = (store.clone(), now.saturating_add(HOUR * 24 + HOUR / 2));
+        async move { store.delete_expired(end, 10).await }
+    });
+    let mut pipe = open_pipe(&path).await;
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, &after).unwrap();
+    pipe.write_all(&before).unwrap();
+    drop(pipe);
+    drop(lock);
+
+    cleaning.await.unwrap().unwrap();
+    assert_eq!(fs::read(&path).unwrap(), after);
+}

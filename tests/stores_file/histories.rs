@@ -184,3 +184,28 @@ async fn histories_and_marks_are_for_their_owner_only() {
         assert_eq!(metadata.permissions().mode() & 0o7777, expected, "{path:?}");
     }
 }
+
+/// It lay there when it was looked for, and the session ended before the look was over.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_that_is_read_while_its_session_ends_is_not_shown() {
+    use std::io::Write;
+
+    let folder = TempDir::new().unwrap();
+    let store = FileStore::open(folder.path()).unwrap();
+    let session = begin(&store, "value").await.unwrap();
+    append(&store, &session.key, "said").await.unwrap();
+    let path = history_file(folder.path(), &session.key);
+    let bytes = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    make_pipe(&path);
+    let reading = tokio::spawn({
+        let (store, key) = (store.clone(), session.key);
+        async move { said(&store, &key).await }
+    });
+    let mut pipe = open_pipe(&path).await;
+    store.delete(&session.key, SystemClock.now()).await.unwrap();
+    pipe.write_all(&bytes).unwrap();
+    drop(pipe);
+    fails_as(StoreErrorKind::Gone, reading.await.unwrap());
+}

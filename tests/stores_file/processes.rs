@@ -59,7 +59,7 @@ async fn killed_processes_lose_nothing_they_acknowledged_and_leave_no_lock() {
     assert!(told.iter().any(|process| !process.deleted.is_empty()));
     for path in everything(folder.path()) {
         if path.ends_with("lock") {
-            fs4::FileExt::try_lock(&fs::File::open(path).unwrap()).unwrap();
+            FileExt::try_lock(&fs::File::open(path).unwrap()).unwrap();
         }
     }
     // Each process appended to this one too, after it had counted; of the last one nobody was told.
@@ -227,6 +227,10 @@ async fn fill_the_disk(folder: &Path) {
         StoreErrorKind::Unavailable,
         save(&store, &session, &large).await,
     );
+    append(&store, &session.key, small).await.unwrap();
+    let appended = append(&store, &session.key, &large).await;
+    fails_as(StoreErrorKind::Unavailable, appended);
+    assert_eq!(said(&store, &session.key).await.unwrap(), [small]);
 
     assert!(load(&store, &id).await.unwrap().is_none());
     assert_eq!(present(&store, &session.id).await.record, session.record);

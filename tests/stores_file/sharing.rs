@@ -1,6 +1,5 @@
 //! Two handles to one folder, in one process.
 
-use fs4::FileExt;
 use tokio::task::JoinSet;
 
 use super::*;
@@ -50,9 +49,7 @@ async fn a_process_that_keeps_a_lock_hurts_only_writers_beside_it_and_they_learn
     let folder = TempDir::new().unwrap();
     let store = FileStore::open(folder.path()).unwrap();
     let session = begin(&store, "value").await.unwrap();
-    let lock = part(folder.path(), &session.key).join("lock");
-    let lock = fs::File::options().write(true).open(lock).unwrap();
-    FileExt::lock(&lock).unwrap();
+    let lock = hold_lock(folder.path(), &session.key);
 
     let late = tokio::spawn({
         let (store, session) = (store.clone(), session.clone());
@@ -85,6 +82,40 @@ async fn a_process_that_keeps_a_lock_hurts_only_writers_beside_it_and_they_learn
     save(&store, &session, "in time").await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_ends_in_a_part_of_which_another_process_has_the_lock() {
+    let folder = TempDir::new().unwrap();
+    let [one, two, three, four] = [(); 4].map(|()| FileStore::open(folder.path()).unwrap());
+    let session = loop {
+        let session = begin(&one, "value").await.unwrap();
+        // Else `bar` does not come as far as the sessions.
+        if session.key.as_bytes()[0] != owner().as_bytes()[0] {
+            break session;
+        }
+    };
+    append(&one, &session.key, "said").await.unwrap();
+    let lock = hold_lock(folder.path(), &session.key);
+    let now = SystemClock.now();
+    let (appended, cleared, barred, cleaned) = tokio::join!(
+        append(&one, &session.key, "late"),
+        history(&two).clear(&session.key, now),
+        bar(&three, now),
+        four.delete_expired(later(), 10),
+    );
+    let unavailable = StoreErrorKind::Unavailable;
+    fails_as(unavailable, appended);
+    fails_as(unavailable, cleared);
+    fails_as(unavailable, barred);
+    fails_as(unavailable, cleaned);
+    let there = present(&one, &session.id).await;
+    assert_eq!(there.record, session.record);
+    assert_eq!(said(&one, &session.key).await.unwrap(), ["said"]);
+
+    drop(lock);
+    bar(&three, now).await.unwrap();
+    assert!(load(&one, &session.id).await.unwrap().is_none());
+}
+
 /// Another process is played by this test: it has the lock, and writes.
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -105,19 +136,14 @@ async fn clean_up_spares_what_was_touched_after_it_looked_and_before_it_had_the_
     let mut bytes = [0xff; 32];
     bytes[0] = session.key.as_bytes()[0];
     let pipe = file(folder.path(), &SessionKey::from(bytes));
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-    assert!(made.unwrap().success());
-    let lock = part(folder.path(), &session.key).join("lock");
-    let lock = fs::File::options().write(true).open(lock).unwrap();
-    FileExt::lock(&lock).unwrap();
+    make_pipe(&pipe);
+    let lock = hold_lock(folder.path(), &session.key);
 
     let cleaning = tokio::spawn({
         let store = store.clone();
         async move { store.delete_expired(later(), 10).await }
     });
-    let opened = pipe.clone();
-    let open = move || fs::File::options().write(true).open(opened).unwrap();
-    let pipe_end = tokio::task::spawn_blocking(open).await.unwrap();
+    let pipe_end = open_pipe(&pipe).await;
     fs::write(&path, touched).unwrap();
     fs::remove_file(&pipe).unwrap();
     drop(pipe_end);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tower_mcp_session::store::{HistoryStore, SessionIndex, StoreErrorKind, Stored};
 use tower_mcp_session::{
     HistoryLimits, Message, NewSession, OwnerTag, Principal, Role, SessionId, SessionKey,
@@ -36,19 +37,19 @@ const DELETE_OF_VERSION_1: &str = "
     UPDATE mcp_session SET record = NULL
     WHERE session_key = $1 AND $2 IS NOT NULL AND $3 < $4";
 
-const HISTORIES: &str = "SELECT COUNT(*) FROM mcp_session WHERE history IS NOT NULL";
+pub(crate) const HISTORIES: &str = "SELECT COUNT(*) FROM mcp_session WHERE history IS NOT NULL";
 const BARS: &str = "SELECT COUNT(*) FROM mcp_session_bar";
 
 pub(crate) fn owner() -> OwnerTag {
     OwnerTag::of(&Principal::new("owner"))
 }
 
-fn owned() -> SessionRecord {
+pub(crate) fn owned() -> SessionRecord {
     let handshake = Arc::clone(record("value", "owned").handshake());
     SessionRecord::new(now(), after(DAY), Some(owner()), handshake)
 }
 
-async fn begin_owned(store: &dyn SessionStore) -> Stored {
+pub(crate) async fn begin_owned(store: &dyn SessionStore) -> Stored {
     let id = SessionId::random().unwrap();
     let new = NewSession::new(AUDIENCE, owned(), now(), after(HOUR));
     store.create(&id, new).await.unwrap()
@@ -79,7 +80,7 @@ async fn keys_of_the_owner(store: &dyn SessionStore) -> Vec<SessionKey> {
     page.sessions.iter().map(|session| session.key).collect()
 }
 
-async fn bar(store: &dyn SessionStore, not_before: Timestamp) {
+pub(crate) async fn bar(store: &dyn SessionStore, not_before: Timestamp) {
     let (index, until) = (index(store), after(DAY));
     index.bar(&owner(), not_before, until).await.unwrap();
 }
@@ -120,6 +121,54 @@ pub(crate) async fn sessions_of_version_1_go_on<S: SessionStore>(
     }
     assert!(load(&store, &other.id).await.is_some());
     assert_eq!(tables.number(HISTORIES).await, 0);
+}
+
+/// `tables` are of version 1; `open` makes a store of them, several at once: none loses anything, or waits in vain.
+pub(crate) async fn several_bring_version_1_to_the_present<S, F>(
+    tables: &impl Tables,
+    open: impl Fn() -> F,
+) where
+    S: SessionStore,
+    F: Future<Output = S> + Send + 'static,
+{
+    let mut all = Vec::new();
+    for _ in 0..20 {
+        all.push(begin_as_version_1(tables).await.0);
+    }
+    let mut opening = JoinSet::new();
+    for _ in 0..6 {
+        opening.spawn(open());
+    }
+    let stores = opening.join_all().await;
+    let (late, _) = begin_as_version_1(tables).await;
+    for store in &stores {
+        assert_eq!(keys_of_the_owner(store).await.len(), 21);
+        for id in all.iter().chain([&late]) {
+            assert!(load(store, id).await.is_some(), "a session is lost");
+        }
+    }
+    bar(&stores[0], now()).await;
+    for store in &stores {
+        assert_eq!(keys_of_the_owner(store).await, []);
+        assert_eq!(index(store).count(now()).await.unwrap(), 0);
+    }
+}
+
+/// A session that is saved by another owner is that one's.
+pub(crate) async fn a_session_that_gets_another_owner_is_that_ones(store: &dyn SessionStore) {
+    let session = begin_owned(store).await;
+    let handshake = Arc::clone(session.record.handshake());
+    let other = OwnerTag::of(&Principal::new("other"));
+    let record = SessionRecord::new(now(), after(DAY), Some(other), handshake);
+    let saved = store.save(&session.key, Arc::new(record), session.revision);
+    saved.await.unwrap();
+    assert_eq!(keys_of_the_owner(store).await, []);
+    let page = index(store).list(now(), Some(&other), None, 9).await;
+    assert_eq!(page.unwrap().sessions[0].key, session.key);
+    bar(store, now()).await;
+    assert!(load(store, &session.id).await.is_some());
+    index(store).bar(&other, now(), after(DAY)).await.unwrap();
+    assert!(load(store, &session.id).await.is_none());
 }
 
 /// An instance of version 1 goes on beside: what it begins is found, and what it ends leaves nothing for long.
@@ -179,6 +228,42 @@ pub(crate) async fn nothing_of_a_history_is_left(store: &dyn SessionStore, table
     assert_eq!(texts[0].as_deref().unwrap(), "said \u{0} \u{1f980}");
     history(store).clear(&kept.key, now()).await.unwrap();
     assert_eq!(tables.number(HISTORIES).await, 0, "after `clear`");
+}
+
+/// Whichever of the two comes first, through one handle or two: nothing of a history is left beside a tombstone.
+pub(crate) async fn an_append_beside_an_end_leaves_nothing(
+    handles: [&dyn SessionStore; 2],
+    tables: &impl Tables,
+) {
+    for round in 0..80 {
+        let [store, other] = handles;
+        let session = begin_owned(store).await;
+        let late = async {
+            let limits = HistoryLimits::default();
+            let append = history(store).append(&session.key, now(), vec![said("late")], limits);
+            let error = append.await.err().map(|error| error.kind());
+            assert!(
+                matches!(error, None | Some(StoreErrorKind::Gone)),
+                "{error:?}"
+            );
+        };
+        let end = async {
+            for _ in 0..round / 2 {
+                tokio::task::yield_now().await;
+            }
+            match round % 2 {
+                0 => assert!(other.delete(&session.key, now()).await.unwrap()),
+                _ => bar(other, now()).await,
+            }
+        };
+        tokio::join!(late, end);
+        assert_eq!(tables.number(HISTORIES).await, 0, "after {round} rounds");
+        // What begins in the millisecond of a bar is barred.
+        let ended = now();
+        while now() <= ended {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 /// A session whose `create` was done after `bar` had looked, and had begun before, is gone for every method.

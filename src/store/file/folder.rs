@@ -101,8 +101,12 @@ impl Folder {
     }
 
     /// Makes the place where `path` will lie, if it is not there, on the disk too.
+    ///
+    /// One without a file may be that of a process which died before it was on the disk.
     pub(super) fn make_room_for(&self, path: &Path) -> io::Result<()> {
-        let Some(place) = path.parent().filter(|place| !place.is_dir()) else {
+        let holds_files =
+            |place: &&Path| fs::read_dir(place).is_ok_and(|mut files| files.next().is_some());
+        let Some(place) = path.parent().filter(|place| !holds_files(place)) else {
             return Ok(());
         };
         self.check_sign()?;
@@ -183,20 +187,21 @@ impl Folder {
         platform::sync_folder(&self.0)
     }
 
+    /// Where there is a lock, the part is on the disk: one without may be that of a process which died before it was.
     fn open_lock(&self, part: &Path) -> io::Result<File> {
-        let open = || {
+        let open = |create| {
             let mut options = platform::options();
-            let options = options.write(true).create(true).truncate(false);
+            let options = options.write(true).create(create).truncate(false);
             options.open(part.join(LOCK))
         };
-        match open() {
+        match open(false) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.check_sign()?;
                 match platform::folders().create(part) {
                     Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
                     _ => platform::sync_folder(&self.0)?,
                 }
-                open()
+                open(true)
             }
             opened => opened,
         }

@@ -21,11 +21,17 @@ mod listing;
 #[cfg(not(unix))]
 #[path = "other.rs"]
 mod platform;
-#[cfg(unix)]
+#[cfg(all(unix, not(test)))]
 #[path = "unix.rs"]
+mod platform;
+#[cfg(all(unix, test))]
+#[path = "watched.rs"]
 mod platform;
 mod sealed;
 mod store;
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;
 mod writing;
 
 pub use store::FileStore;

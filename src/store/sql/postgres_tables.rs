@@ -19,8 +19,10 @@ pub(super) const SCHEMA: Schema = Schema {
     // The version must be that which the instance before us has left.
     begin: "BEGIN ISOLATION LEVEL READ COMMITTED",
     // Without the lock, two that say IF NOT EXISTS at once can both try. The number is that of the bytes "mcp sess".
+    // Whoever comes after us waits for the tables as long as we do, which is less than the layer waits for an answer.
     lock: "SELECT pg_advisory_xact_lock(7882267057505792883);
-        CREATE TABLE IF NOT EXISTS mcp_session_schema (version BIGINT NOT NULL PRIMARY KEY)",
+        CREATE TABLE IF NOT EXISTS mcp_session_schema (version BIGINT NOT NULL PRIMARY KEY);
+        SET LOCAL lock_timeout = '1s'",
     scripts: &[FIRST, SECOND],
 };
 

@@ -1,9 +1,9 @@
 //! The contracts of what a store can do beside, as tests.
 
 use super::{
-    SharedRule, a_list_of_an_owner_shows_no_others, a_list_shows_each_session_once,
-    a_list_shows_the_living, an_append_is_no_use, bar_ends_what_began_by_then,
-    bar_moves_forward_only, bar_refuses_what_was_under_way,
+    SharedRule, a_list_goes_on_while_sessions_begin_and_end, a_list_of_an_owner_shows_no_others,
+    a_list_shows_each_session_once, a_list_shows_the_living, an_append_is_no_use,
+    bar_ends_what_began_by_then, bar_moves_forward_only, bar_refuses_what_was_under_way,
     bar_wins_over_a_create_at_the_same_time, concurrent_appends_keep_their_order,
     histories_are_isolated, history_is_cleared, history_is_of_the_living, history_is_summed_up,
     history_keeps_to_its_limits, history_keeps_what_was_said,
@@ -81,6 +81,7 @@ macro_rules! __index_contract {
     (@rules $to:tt) => {
         $crate::testing::store::shared_store_contract! { @to $to
             a_list_shows_each_session_once,
+            a_list_goes_on_while_sessions_begin_and_end,
             a_list_shows_the_living,
             a_list_of_an_owner_shows_no_others,
             bar_ends_what_began_by_then,

@@ -55,6 +55,37 @@ pub async fn a_list_shows_each_session_once(
     }
 }
 
+/// While sessions begin and end between the pages, also the one that the last page ended with, each session that was
+/// there is shown once.
+///
+/// # Panics
+///
+/// If the store breaks this promise.
+pub async fn a_list_goes_on_while_sessions_begin_and_end(
+    first: Arc<dyn SessionStore>,
+    second: Arc<dyn SessionStore>,
+) {
+    let [writer, reader] = Subject::pair(first, second);
+    for limit in [1, 3] {
+        let sessions = writer.begin_many(12).await;
+        let (mut shown, mut after) = (Vec::new(), None);
+        loop {
+            let page = reader.page(reader.now, None, after.as_ref(), limit).await;
+            shown.extend(page.sessions.iter().map(|session| session.key));
+            let Some(next) = page.next else { break };
+            writer.delete(&next, writer.now).await;
+            writer.begin().await;
+            after = Some(next);
+        }
+        assert!(
+            shown.is_sorted_by(|one, next| one < next),
+            "pages of {limit} show a session twice"
+        );
+        let missing = sessions.iter().filter(|there| !shown.contains(&there.key));
+        assert_eq!(missing.count(), 0, "pages of {limit} leave sessions out");
+    }
+}
+
 /// What is unknown, expired or ended is neither listed nor counted nor inspected; to the millisecond.
 ///
 /// # Panics
@@ -158,19 +189,30 @@ impl Subject {
         let mut all = Vec::new();
         let mut after = None;
         for _ in 0..MOST_PAGES {
-            let call = self.index().list(now, owner, after.as_ref(), limit);
-            let page: SessionPage = done("list", answered("list", call).await);
-            assert_eq!(page.unreadable, [], "what was written can be read");
-            assert!(page.sessions.len() <= limit, "a page keeps to its limit");
+            let page = self.page(now, owner, after.as_ref(), limit).await;
             all.extend(page.sessions);
             let Some(next) = page.next else { return all };
-            assert!(
-                after < Some(next),
-                "each page begins where the last one ended"
-            );
             after = Some(next);
         }
         panic!("a list does not come to an end");
+    }
+
+    async fn page(
+        &self,
+        now: Timestamp,
+        owner: Option<&OwnerTag>,
+        after: Option<&SessionKey>,
+        limit: usize,
+    ) -> SessionPage {
+        let call = self.index().list(now, owner, after, limit);
+        let page: SessionPage = done("list", answered("list", call).await);
+        assert_eq!(page.unreadable, [], "what was written can be read");
+        assert!(page.sessions.len() <= limit, "a page keeps to its limit");
+        assert!(
+            page.next.is_none() || after < page.next.as_ref(),
+            "each page begins where the last one ended"
+        );
+        page
     }
 
     pub(super) async fn inspect(&self, key: &SessionKey, now: Timestamp) -> Option<ListedSession> {

@@ -71,7 +71,8 @@ pub use history::{
     history_is_summed_up, history_keeps_to_its_limits, history_keeps_what_was_said,
 };
 pub use index::{
-    a_list_of_an_owner_shows_no_others, a_list_shows_each_session_once, a_list_shows_the_living,
+    a_list_goes_on_while_sessions_begin_and_end, a_list_of_an_owner_shows_no_others,
+    a_list_shows_each_session_once, a_list_shows_the_living,
 };
 pub use isolating::{
     audiences_are_apart, fields_of_later_versions_survive, odd_characters_and_large_values_survive,

@@ -51,6 +51,5 @@ for role = 0, 3 do
 end
 redis.call('LPUSH', KEYS[3], totals .. first .. last .. digits(bytes))
 -- It goes with the last use, which a touch keeps.
-local left = redis.call('PTTL', KEYS[2])
-expire(KEYS[3], left >= 0 and math.max(left, 1) or nil)
+expire(KEYS[3], stays(KEYS[2]))
 return 1

@@ -4,10 +4,7 @@ local kind, _, finish, created, owner = record(KEYS[1])
 if kind ~= 'S' then
   return 0
 end
-local left = redis.call('PTTL', KEYS[1])
-if left < 0 then
-  left = nil
-end
+local left = stays(KEYS[1])
 if barred(created, owner) then
   -- The tombstone stays as long as the record would have.
   bury(finish, owner, left)

@@ -17,6 +17,13 @@ local function put(key, value, left)
   end
 end
 
+-- Milliseconds for which a key is still there; nothing if that is for ever. In its last one the server says 0, which it
+-- takes from nobody.
+local function stays(key)
+  local left = redis.call('PTTL', key)
+  return left >= 0 and math.max(left, 1) or nil
+end
+
 -- A key lives as long as what is in it, as far as it is there.
 local function expire(key, left)
   if left then
