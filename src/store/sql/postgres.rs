@@ -51,9 +51,9 @@ use crate::store::{
 ///   needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on them.
 /// - A moment, when the first instance of a new version of this crate brings the tables to its own: they are locked while
 ///   it makes indexes. If they are in use for longer than 1 s, by a back-up say, it fails as
-///   [`StoreErrorKind::Unavailable`], and is to be said again. Instances that run go on with them. What they begin before they are replaced is found by lists of
-///   an owner all the same; [`bar`](crate::store::SessionIndex::bar) ends it too, but for what begins there after it: that
-///   ends at the next clean-up.
+///   [`StoreErrorKind::Unavailable`], and is to be said again. Instances that run go on with them. What they begin before
+///   they are replaced is found by lists of an owner all the same; [`bar`](crate::store::SessionIndex::bar) ends it too,
+///   but for what begins there after it: that ends at the next clean-up.
 /// - A schema of its own, if you like: `postgres://user@host/database?options[search_path]=sessions`.
 /// - PostgreSQL 9.5 or later, tested with 15; the isolation level *read committed*, which is the default.
 /// - TLS is off unless you turn on a TLS feature of `sqlx` in your own `Cargo.toml`, such as `tls-rustls`, and say
