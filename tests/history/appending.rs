@@ -293,6 +293,27 @@ async fn what_waits_for_a_store_that_hangs_is_bounded() {
 }
 
 #[tokio::test]
+async fn whoever_asks_waits_for_what_is_being_written_though_what_came_after_it_is_lost() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let instance = Instance::over(store.clone(), &ManualClock::new(), |layer| {
+        recording(layer).with_store_timeout(MINUTE)
+    });
+    let (id, session) = begun(&instance).await;
+    store.hang(Operation::Append);
+    say(&instance, post(&id, call(1))).await;
+    settle().await;
+    let history = session.history();
+    let mut asked = tokio_test::task::spawn(history.summary());
+    assert!(asked.poll().is_pending());
+    for _ in 0..1_200 {
+        say(&instance, post(&id, r#"{"jsonrpc":"2.0","method":"n"}"#)).await;
+    }
+    assert!(asked.poll().is_pending(), "the call is not written yet");
+    store.release();
+    assert_eq!(asked.await.unwrap().of(Role::Tool), 1);
+}
+
+#[tokio::test]
 async fn what_waits_of_all_sessions_together_is_bounded() {
     let store = FaultyStore::new(MemoryStore::new());
     let limits = HistoryLimits::new(10, 10 << 20);
