@@ -47,9 +47,9 @@ async fn histories_of_two_sessions_are_apart() {
     assert_eq!(one.history().recent(9).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sixty_four_writers_keep_their_order_and_the_limits() {
-    let limits = HistoryLimits::new(50, 10_000);
+    let limits = HistoryLimits::new(200, 20_000);
     let instance = Instance::new(|layer| layer.with_history(limits));
     let (id, session) = begun(&instance).await;
     let mut tasks = tokio::task::JoinSet::new();
@@ -66,33 +66,33 @@ async fn sixty_four_writers_keep_their_order_and_the_limits() {
                     say(&instance, post(&id, body.to_string())).await;
                 }
                 within(&session, limits).await;
-                tokio::task::yield_now().await;
             }
         });
     }
     tasks.join_all().await;
     let summary = session.history().summary().await.unwrap();
     assert_eq!(summary.total, 64 * 20);
+    let last = within(&session, limits).await;
+    assert!(last.iter().flatten().all(|&number| number == 19));
+}
+
+/// The last message that is kept of each writer. All keep to `limits`, and those of a writer to their order.
+async fn within(session: &SessionContext, limits: HistoryLimits) -> [Option<u64>; 64] {
+    let messages = session.history().recent(usize::MAX).await.unwrap();
+    assert!(messages.len() <= limits.messages);
+    assert!(messages.iter().map(Message::size).sum::<usize>() <= limits.bytes);
     let mut last = [None; 64];
-    for message in within(&session, limits).await {
+    for message in messages {
         let content: Value = message.content_as().unwrap();
         let said = content.pointer("/params/said").unwrap_or(&content);
         let [writer, number] = serde_json::from_value::<[u64; 2]>(said.clone()).unwrap();
-        let before = last[writer as usize].replace(number);
+        let before = last[usize::try_from(writer).unwrap()].replace(number);
         assert!(
             before.is_none_or(|before| number == before + 1),
             "writer {writer}"
         );
     }
-    assert!(last.iter().flatten().all(|&number| number == 19));
-}
-
-/// The messages that are kept, which keep to `limits`.
-async fn within(session: &SessionContext, limits: HistoryLimits) -> Vec<Message> {
-    let messages = session.history().recent(usize::MAX).await.unwrap();
-    assert!(messages.len() <= limits.messages);
-    assert!(messages.iter().map(Message::size).sum::<usize>() <= limits.bytes);
-    messages
+    last
 }
 
 #[tokio::test]
