@@ -4,8 +4,9 @@
 //!
 //! A request and its answer, each of about the same length, go through a layer over a `MemoryStore` with histories
 //! and through one without; the inner service reads the request to its end. Half of the difference is what a message
-//! costs its request: if that is not less than 1 us more than a copy of its bytes, the bench fails. What the task costs that reads the message and
-//! puts it into the store stands beside it. The cases take turns in short rounds; printed are medians of CPU time.
+//! costs its request: if that is not less than 1 us more than a copy of its bytes, the bench fails. What the task costs
+//! that reads the message and puts it into the store stands beside it. The cases take turns in short rounds; printed are
+//! medians of CPU time.
 
 #![expect(clippy::print_stdout, reason = "a bench prints what it found")]
 
