@@ -575,6 +575,55 @@ async fn suspend_and_resume_follow_the_table() {
 }
 
 #[tokio::test]
+async fn a_session_that_has_expired_is_gone_for_whoever_kept_its_context() {
+    let day = HOUR * 24;
+    for watched in [true, false] {
+        let store = FaultyStore::new(MemoryStore::new());
+        let store = if watched {
+            store
+        } else {
+            store.without_watch()
+        };
+        // Nobody has cleaned up when it is suspended; the write finds what the first call has ended.
+        for suspended in [true, false] {
+            let instance = Instance::over(store.clone(), &ManualClock::new(), |layer| layer);
+            let (_, session) = instance.open_context().await;
+            if suspended {
+                session.suspend().await.unwrap();
+            }
+            instance.clock.advance(day);
+            let moved = match suspended {
+                true => session.resume().await,
+                false => session.suspend().await,
+            };
+            assert_eq!(kind_of(&moved.unwrap_err()), Some(StoreErrorKind::Gone));
+            let written = session.insert("late", &1).await;
+            assert_eq!(kind_of(&written.unwrap_err()), Some(StoreErrorKind::Gone));
+            assert!(session.has_ended());
+        }
+        let instance = Instance::over(store, &ManualClock::new(), |layer| layer);
+        let (_, session) = instance.open_context().await;
+        instance.clock.advance(day);
+        let error = session.try_update("late", |_: Option<u32>| None).await;
+        assert_eq!(kind_of(&error.unwrap_err()), Some(StoreErrorKind::Gone));
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_runs_longer_than_a_session_lasts_unused_may_still_write() {
+    let instance = Instance::new(|layer| layer);
+    let id = instance.open().await;
+    instance.server.hold();
+    let mut call = tokio_test::task::spawn(instance.send(post(&id, LIST)));
+    assert!(call.poll().is_pending());
+    instance.clock.advance(HOUR * 25);
+    instance.context().insert("late", &1).await.unwrap();
+    instance.clock.advance(HOUR * 24 * 6);
+    let error = instance.context().insert("too late", &1).await.unwrap_err();
+    assert_eq!(kind_of(&error), Some(StoreErrorKind::Gone));
+}
+
+#[tokio::test]
 async fn sessions_do_not_see_each_other() {
     let instance = Instance::new(|layer| layer);
     let mut sessions = Vec::new();

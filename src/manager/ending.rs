@@ -121,8 +121,14 @@ impl SessionManager {
     /// Ends what this instance holds of a session that is over.
     pub(crate) fn end_here(&self, session: &Arc<LiveSession>, reason: EndReason) {
         // One whose live part was dropped before is not told of any more.
-        let was_here = session.has(flag::SERVED) && !session.is_detached();
-        self.end(session, reason, was_here);
+        let was_here = !session.is_detached();
+        session.uses.close();
+        // Under the lock under which a restore is told: that finds it closed, or is known here.
+        let was_served = {
+            let _order = session.held();
+            session.has(flag::SERVED)
+        };
+        self.end(session, reason, was_here && was_served);
     }
 
     fn end(&self, session: &Arc<LiveSession>, reason: EndReason, tells: bool) {

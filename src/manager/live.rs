@@ -148,7 +148,8 @@ impl LiveSession {
     /// Whether the record held here is known to be the store's, or was read from it within the freshness allowed.
     pub(super) fn is_current(&self, now: Timestamp) -> bool {
         match self.watch {
-            Some(_) => self.watch_agrees(),
+            // A watch says nothing of time: at its end a session is gone, also where nobody has cleaned up.
+            Some(_) => self.watch_agrees() && now < self.known_end(now),
             None => self.activity.is_fresh(now),
         }
     }

@@ -172,6 +172,8 @@ pub(super) struct Outbox {
     /// What was said, of all that waits, and its bytes.
     said: usize,
     bytes: usize,
+    /// Who asked after what was let go of. What came before that may still be on its way into the store.
+    asked: Vec<watch::Sender<()>>,
 }
 
 enum Heard {
@@ -201,6 +203,8 @@ impl Outbox {
                     self.bytes -= weight.bytes;
                     late += 1;
                 }
+                // Not dropped here, under the lock, unless nobody waits any more.
+                Some(Heard::Ask(ask)) if !ask.is_closed() => self.asked.push(ask),
                 Some(Heard::Ask(_)) => {}
                 None => break,
             }

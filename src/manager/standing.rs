@@ -27,6 +27,14 @@ impl LiveSession {
         idle.min(self.record().absolute_end())
     }
 
+    /// When it ends by what is known here at `now`; while it is in use, only with its life.
+    pub(super) fn known_end(&self, now: Timestamp) -> Timestamp {
+        match self.is_busy(now) {
+            true => self.record().absolute_end(),
+            false => self.ends_at(),
+        }
+    }
+
     /// Whether a request runs, or a stream is open whose last byte was taken less than an hour ago.
     pub(crate) fn is_busy(&self, now: Timestamp) -> bool {
         self.uses.requests() > 0

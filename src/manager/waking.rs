@@ -210,13 +210,14 @@ impl SessionManager {
     /// From here on requests find the session.
     fn let_in(&self, session: &Arc<LiveSession>) -> Outcome {
         session.set(flag::RESTORED);
+        // Told before the first request goes in, which is told too.
+        self.events().restored(session);
         session.clear(flag::DORMANT);
         if session.uses.are_closed() {
             // It was ended at the last moment, maybe before its inner session was there to be closed.
             session.shut();
             return not_in_use(session);
         }
-        self.events().restored(session);
         debug!(session = %session.id().fingerprint(), "session restored");
         Outcome::Restored(Arc::clone(session))
     }

@@ -10,8 +10,8 @@
 //! | `SignedStore` | `signed` | in the id that the client holds | by any that have its key |
 //! | [`CachedStore`] | none | in another store, and here for a moment | as that store |
 //!
-//! `MemoryStore`, `FileStore`, `PostgresStore`, `SqliteStore` and `RedisStore` keep histories ([`HistoryStore`]) and know
-//! which sessions there are ([`SessionIndex`]); `CachedStore` hands on what the store inside can.
+//! All but `SignedStore` keep histories ([`HistoryStore`]) and know which sessions there are ([`SessionIndex`]).
+//! `CachedStore` hands on what the store inside can; behind signed ids a backing store keeps the histories.
 //!
 //! Which one? The module `signed` (feature `signed`) compares them: memory, signed ids, a shared store.
 //!

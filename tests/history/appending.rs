@@ -47,9 +47,9 @@ async fn histories_of_two_sessions_are_apart() {
     assert_eq!(one.history().recent(9).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sixty_four_writers_keep_their_order_and_the_limits() {
-    let limits = HistoryLimits::new(50, 10_000);
+    let limits = HistoryLimits::new(200, 20_000);
     let instance = Instance::new(|layer| layer.with_history(limits));
     let (id, session) = begun(&instance).await;
     let mut tasks = tokio::task::JoinSet::new();
@@ -66,33 +66,33 @@ async fn sixty_four_writers_keep_their_order_and_the_limits() {
                     say(&instance, post(&id, body.to_string())).await;
                 }
                 within(&session, limits).await;
-                tokio::task::yield_now().await;
             }
         });
     }
     tasks.join_all().await;
     let summary = session.history().summary().await.unwrap();
     assert_eq!(summary.total, 64 * 20);
+    let last = within(&session, limits).await;
+    assert!(last.iter().flatten().all(|&number| number == 19));
+}
+
+/// The last message that is kept of each writer. All keep to `limits`, and those of a writer to their order.
+async fn within(session: &SessionContext, limits: HistoryLimits) -> [Option<u64>; 64] {
+    let messages = session.history().recent(usize::MAX).await.unwrap();
+    assert!(messages.len() <= limits.messages);
+    assert!(messages.iter().map(Message::size).sum::<usize>() <= limits.bytes);
     let mut last = [None; 64];
-    for message in within(&session, limits).await {
+    for message in messages {
         let content: Value = message.content_as().unwrap();
         let said = content.pointer("/params/said").unwrap_or(&content);
         let [writer, number] = serde_json::from_value::<[u64; 2]>(said.clone()).unwrap();
-        let before = last[writer as usize].replace(number);
+        let before = last[usize::try_from(writer).unwrap()].replace(number);
         assert!(
             before.is_none_or(|before| number == before + 1),
             "writer {writer}"
         );
     }
-    assert!(last.iter().flatten().all(|&number| number == 19));
-}
-
-/// The messages that are kept, which keep to `limits`.
-async fn within(session: &SessionContext, limits: HistoryLimits) -> Vec<Message> {
-    let messages = session.history().recent(usize::MAX).await.unwrap();
-    assert!(messages.len() <= limits.messages);
-    assert!(messages.iter().map(Message::size).sum::<usize>() <= limits.bytes);
-    messages
+    last
 }
 
 #[tokio::test]
@@ -290,6 +290,27 @@ async fn what_waits_for_a_store_that_hangs_is_bounded() {
         lost += sent - waiting;
         assert_eq!(counted(&instance, 0).await.1, lost);
     }
+}
+
+#[tokio::test]
+async fn whoever_asks_waits_for_what_is_being_written_though_what_came_after_it_is_lost() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let instance = Instance::over(store.clone(), &ManualClock::new(), |layer| {
+        recording(layer).with_store_timeout(MINUTE)
+    });
+    let (id, session) = begun(&instance).await;
+    store.hang(Operation::Append);
+    say(&instance, post(&id, call(1))).await;
+    settle().await;
+    let history = session.history();
+    let mut asked = tokio_test::task::spawn(history.summary());
+    assert!(asked.poll().is_pending());
+    for _ in 0..1_200 {
+        say(&instance, post(&id, r#"{"jsonrpc":"2.0","method":"n"}"#)).await;
+    }
+    assert!(asked.poll().is_pending(), "the call is not written yet");
+    store.release();
+    assert_eq!(asked.await.unwrap().of(Role::Tool), 1);
 }
 
 #[tokio::test]

@@ -159,3 +159,24 @@ async fn whoever_still_holds_a_session_that_lives_here_no_more_tells_of_no_end()
     context.get::<u32>("n").await.unwrap_err();
     assert_eq!(a.words().await, ["created", "used", "active to idle"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_session_that_many_ask_for_is_told_to_be_restored_before_it_is_used() {
+    let [a, b] = pair(true, false);
+    for _ in 0..100 {
+        let id: std::sync::Arc<str> = a.instance.open().await.into();
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (b, id) = (b.instance.clone(), std::sync::Arc::clone(&id));
+            tasks.spawn(async move {
+                for _ in 0..20 {
+                    assert!(b.serves(&id).await);
+                }
+            });
+        }
+        tasks.join_all().await;
+        let words = b.words().await;
+        assert_eq!(words[0], "restored", "{words:?}");
+        assert_eq!(words.len(), 1 + 8 * 20);
+    }
+}

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
+mod ending;
 mod model;
 mod recount;
 mod scene;
@@ -44,6 +45,7 @@ async fn step(scene: &mut Scene, numbers: &mut Numbers) {
         (800..830, _) => scene.request_of_nobody(at, numbers.below(2) == 0).await,
         (830..870, _) => scene.pass(1 + numbers.below(60) as u64).await,
         (870..900, _) => scene.pass(1 + numbers.below(300) as u64).await,
+        (900..910, _) => scene.turn_histories(at),
         (_, Some(session)) => scene.request(at, session).await,
         (_, None) => scene.begin(at, who).await,
     }

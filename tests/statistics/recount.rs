@@ -13,6 +13,7 @@ pub(crate) struct Recount {
     pub(crate) created: u64,
     pub(crate) restored: u64,
     pub(crate) messages: u64,
+    pub(crate) messages_lost: u64,
     pub(crate) ended: HashMap<EndReason, u64>,
     pub(crate) refused: HashMap<RefusalCause, u64>,
     /// How long each session lasted that ended, in seconds.
@@ -34,6 +35,8 @@ impl Recount {
         assert_eq!(found.created(), self.created, "{context}: created");
         assert_eq!(found.restored(), self.restored, "{context}: restored");
         assert_eq!(found.messages(), self.messages, "{context}: messages");
+        let lost = self.messages_lost;
+        assert_eq!(found.messages_lost(), lost, "{context}: lost");
         for reason in REASONS {
             let expected = self.ended.get(&reason).copied().unwrap_or_default();
             assert_eq!(found.ended(reason), expected, "{context}: {reason}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{Request, StatusCode};
 use tower_mcp_session::store::{SessionStore, StoreErrorKind};
-use tower_mcp_session::testing::ManualClock;
+use tower_mcp_session::testing::{FaultyStore, ManualClock, Operation};
 use tower_mcp_session::{
     Clock, EndReason, HistoryLimits, MemoryStore, Principal, RefusalCause, SessionError, SessionId,
     SessionKey, SessionLayer, WhenFull,
@@ -22,6 +22,8 @@ use crate::support::{
 pub(crate) struct Scene {
     instances: [Instance; 2],
     store: MemoryStore,
+    /// The store as each instance has it, and whether its histories fail.
+    stores: [(FaultyStore<MemoryStore>, bool); 2],
     clock: ManualClock,
     now: u64,
     sessions: Vec<Kept>,
@@ -50,13 +52,17 @@ fn of(owner: usize, request: Request<Body>) -> Request<Body> {
 impl Scene {
     pub(crate) fn new(watched: bool) -> Self {
         let (memory, clock) = (MemoryStore::new(), ManualClock::new());
-        let instances = [(); 2].map(|()| match watched {
-            true => Instance::over(shared(&memory), &clock, options),
-            false => Instance::over(shared(&memory).without_watch(), &clock, options),
+        let stores = [(); 2].map(|()| match watched {
+            true => shared(&memory),
+            false => shared(&memory).without_watch(),
         });
+        let instances = stores
+            .each_ref()
+            .map(|store| Instance::over(store.clone(), &clock, options));
         Self {
             instances,
             store: memory,
+            stores: stores.map(|store| (store, false)),
             clock,
             now: 0,
             sessions: Vec::new(),
@@ -130,7 +136,10 @@ impl Scene {
             None => {
                 counts.restored += u64::from(!is_here);
                 // The call and its answer.
-                counts.messages += 2;
+                match self.stores[at].1 {
+                    true => counts.messages_lost += 2,
+                    false => counts.messages += 2,
+                }
                 session.is_asked_for(at, now, true);
             }
             Some(cause) => {
@@ -266,6 +275,16 @@ impl Scene {
         self.counts[at].refuse(cause);
     }
 
+    /// From now on the histories of the instance `at` fail, or do so no more.
+    pub(crate) fn turn_histories(&mut self, at: usize) {
+        let (store, fails) = &mut self.stores[at];
+        *fails = !*fails;
+        match fails {
+            true => store.fail_all(Operation::Append, StoreErrorKind::Unavailable),
+            false => store.heal(),
+        }
+    }
+
     /// Time passes, and both instances clean up.
     pub(crate) async fn pass(&mut self, seconds: u64) {
         self.settle_what_is_open(self.now + seconds).await;
@@ -378,7 +397,7 @@ impl Scene {
                 assert!(counts.refused[&cause] > 20, "{cause}: {:?}", counts.refused);
             }
             assert!(counts.created > 100 && counts.restored > 100);
-            assert!(counts.messages > 500);
+            assert!(counts.messages > 300 && counts.messages_lost > 300);
         }
     }
 

@@ -85,7 +85,7 @@ impl<'a> Events<'a> {
     pub(in crate::manager) fn restored(self, session: &Arc<LiveSession>) {
         {
             let _order = session.held();
-            if session.has(flag::TOLD_END) {
+            if session.uses.are_closed() {
                 return;
             }
             session.set(flag::SERVED);

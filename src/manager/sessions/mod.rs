@@ -24,6 +24,8 @@ use crate::store::{ListedSession, SessionIndex, StoreError, StoreErrorKind};
 /// instances that share it, live or not; else those that live on this instance, an expired one until a clean-up has
 /// found it. Sessions are named by their keys: an id never appears.
 ///
+/// What is done to one session looks for it among those of this instance: 30 ms of computing for 100 000 of them.
+///
 /// It is nobody's session and asks for no principal: whoever calls these methods for a request authorises it first.
 ///
 /// # Examples
@@ -87,8 +89,7 @@ impl Sessions {
 
     /// The session of `key`; `None` if there is none.
     ///
-    /// Where this instance learns by it that another one has suspended the session, it acts on that at once. It looks
-    /// through the sessions of this instance: 30 ms of computing for 100 000.
+    /// Where this instance learns by it that another one has suspended the session, it acts on that at once.
     ///
     /// # Errors
     ///
