@@ -9,7 +9,7 @@ use super::ending::Ending;
 use super::flag;
 use super::inner_session::InnerSession;
 use super::live::LiveSession;
-use super::recording::Outbox;
+use super::outbox::Outbox;
 use crate::session::{OwnerTag, Principal, Timestamp};
 
 /// The parts of a live session that not every session has.

@@ -16,6 +16,7 @@ mod inner_session;
 mod keeper;
 mod live;
 mod observe;
+mod outbox;
 mod pending;
 mod recording;
 mod restoring;

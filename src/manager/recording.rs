@@ -1,16 +1,14 @@
 //! Messages on their way into the histories of sessions.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::watch;
 use tracing::{debug, error};
 
 use super::core::Core;
 use super::live::LiveSession;
+use super::outbox::{Outbox, Weight};
 use super::said::{Calls, Said};
 use crate::config;
 use crate::session::{HistoryLimits, Message};
@@ -80,7 +78,7 @@ impl LiveSession {
     /// One task at a time writes for a session, so that what comes in an order stays in it. If the store does not take
     /// it, it is lost: a history is no journal.
     pub(crate) fn hear(self: &Arc<Self>, calls: &Arc<Calls>, said: Said) {
-        let Some(weight) = self.weigh(said.size() + size_of::<Heard>()) else {
+        let Some(weight) = self.weigh(Outbox::weight_of(&said)) else {
             debug!(session = %self.id().fingerprint(), "too much is heard at once");
             return self.lose(1);
         };
@@ -116,10 +114,7 @@ impl LiveSession {
     /// Room for `bytes` among what all sessions have heard; `None` if there is none.
     fn weigh(&self, bytes: usize) -> Option<Weight> {
         let all = Arc::clone(&self.home.shared.upgrade()?.heard_bytes);
-        let sum = all.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        // Made in any case: it gives back what was added.
-        let weight = Weight { all, bytes };
-        (sum <= config::MAX_ALL_HEARD_BYTES).then_some(weight)
+        Weight::among(all, bytes, config::MAX_ALL_HEARD_BYTES)
     }
 
     /// Counts what was heard and is not recorded, though it should be.
@@ -154,7 +149,7 @@ impl LiveSession {
     /// What has come meanwhile; `None` if nothing has, and nobody writes from now on.
     fn next_to_write(&self) -> Option<Outbox> {
         self.with_outbox(|outbox| {
-            let next = outbox.take().filter(|next| !next.waiting.is_empty())?;
+            let next = outbox.take().filter(|next| !next.is_empty())?;
             *outbox = Some(Outbox::default());
             Some(next)
         })
@@ -165,91 +160,19 @@ impl LiveSession {
     }
 }
 
-/// What waits for the one who writes it.
-#[derive(Default)]
-pub(super) struct Outbox {
-    waiting: VecDeque<Heard>,
-    /// What was said, of all that waits, and its bytes.
-    said: usize,
-    bytes: usize,
-    /// Who asked after what was let go of. What came before that may still be on its way into the store.
-    asked: Vec<watch::Sender<()>>,
-}
-
-enum Heard {
-    Said(Arc<Calls>, Said, Weight),
-    /// Whoever asks waits until this is dropped: after all before it was written, or lost.
-    Ask(watch::Sender<()>),
-}
-
-impl Outbox {
-    /// Lets go of the oldest where there is too much, because nobody writes it fast enough; says of how much.
-    fn push(
-        &mut self,
-        calls: &Arc<Calls>,
-        said: Said,
-        weight: Weight,
-        most: HistoryLimits,
-    ) -> usize {
-        let mut late = 0;
-        self.said += 1;
-        self.bytes += weight.bytes;
-        let heard = Heard::Said(Arc::clone(calls), said, weight);
-        self.waiting.push_back(heard);
-        while self.said > most.messages || self.bytes > most.bytes {
-            match self.waiting.pop_front() {
-                Some(Heard::Said(_, _, weight)) => {
-                    self.said -= 1;
-                    self.bytes -= weight.bytes;
-                    late += 1;
-                }
-                // Not dropped here, under the lock, unless nobody waits any more.
-                Some(Heard::Ask(ask)) if !ask.is_closed() => self.asked.push(ask),
-                Some(Heard::Ask(_)) => {}
-                None => break,
-            }
-        }
-        late
-    }
-
-    /// What ends when all that waits now has been written. One for all who ask at one place: they need no limit.
-    fn ask(&mut self) -> watch::Receiver<()> {
-        if let Some(Heard::Ask(asked)) = self.waiting.back() {
-            return asked.subscribe();
-        }
-        let (ask, asked) = watch::channel(());
-        self.waiting.push_back(Heard::Ask(ask));
-        asked
-    }
-}
-
-/// The bytes of what was heard, among those of all sessions.
-pub(super) struct Weight {
-    all: Arc<AtomicUsize>,
-    bytes: usize,
-}
-
-impl Drop for Weight {
-    fn drop(&mut self) {
-        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
 async fn write(mut writing: Writing) {
     let session = Arc::clone(&writing.session);
     let longest = session.longest_message();
     while let Some(next) = session.next_to_write() {
-        writing.in_hand = next.said;
+        writing.in_hand = next.said();
         let mut messages = Vec::new();
-        for heard in &next.waiting {
-            if let Heard::Said(calls, said, _) = heard {
-                let heard = said.messages(calls, longest).into_iter();
-                messages.extend(heard.filter_map(|message| session.core().redacted(message)));
-            }
+        for (calls, said) in next.heard() {
+            let heard = said.messages(calls, longest).into_iter();
+            messages.extend(heard.filter_map(|message| session.core().redacted(message)));
         }
         // All in one call: a store that hangs holds up whoever asks for the time of one, however many they are.
         if !is_put(&session, messages).await {
-            session.lose(next.said);
+            session.lose(next.said());
         }
         // Not before: it counts among what was heard until it is written, and those who ask are told by it.
         drop(next);
@@ -284,7 +207,7 @@ impl Drop for Writing {
             return;
         }
         let lost = self.session.with_outbox(Option::take);
-        let waiting = lost.as_ref().map_or(0, |lost| lost.said);
+        let waiting = lost.as_ref().map_or(0, Outbox::said);
         // Not under the lock: it wakes who waits.
         drop(lost);
         self.session.lose(self.in_hand + waiting);
