@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tower_mcp_session::SessionStore;
@@ -23,7 +24,7 @@ impl Site {
     pub(crate) async fn on_redis(inner: &'static str) -> Self {
         let start = || RedisServer::shared().url();
         let store = tokio::task::spawn_blocking(start).await.unwrap();
-        // All tests share the database: sessions of one are nothing to another.
+        // All processes share the database, and the time: sessions of one test are nothing to another.
         Self::new(store, inner, ())
     }
 
@@ -71,14 +72,20 @@ impl Site {
         self.inner
     }
 
-    /// Two handles to the store, for instances in this process.
+    /// Two handles to the store, for instances in this process, whose clock may be set by hand.
     pub(crate) async fn handles(&self) -> [Arc<dyn SessionStore>; 2] {
-        [self.handle().await, self.handle().await]
+        // By that clock they clean up what is behind their prefix, which is to be theirs alone.
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let prefix = format!("clock{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        [self.handle(&prefix).await, self.handle(&prefix).await]
     }
 
-    async fn handle(&self) -> Arc<dyn SessionStore> {
+    async fn handle(&self, prefix: &str) -> Arc<dyn SessionStore> {
         match self.store.split_once(':').expect("a store has a kind") {
-            ("redis", _) => Arc::new(RedisStore::connect(&self.store).await.unwrap()),
+            ("redis", _) => {
+                let store = RedisStore::connect(&self.store).await.unwrap();
+                Arc::new(store.with_prefix(prefix))
+            }
             ("sqlite", path) => Arc::new(SqliteStore::connect(path).await.unwrap()),
             ("signed", place) => Arc::new(signed(place).await),
             _ => Arc::new(PostgresStore::connect(&self.store).await.unwrap()),
