@@ -18,7 +18,7 @@ use tower_mcp_session::{
 };
 
 use support::{
-    HOUR, Instance, LIST, MINUTE, SECOND, by, delete, get, initialize, ping, post, read,
+    HOUR, Instance, LIST, MINUTE, SECOND, by, delete, get, initialize, ping, post, read, with_watch,
 };
 
 fn kind_of(error: &SessionError) -> Option<StoreErrorKind> {
@@ -132,12 +132,7 @@ async fn no_update_of_many_at_once_is_lost() {
         let (store, clock) = (MemoryStore::new(), ManualClock::new());
         let instances: Vec<_> = (0..layers)
             .map(|_| {
-                let store = FaultyStore::new(store.clone());
-                let store = if watched {
-                    store
-                } else {
-                    store.without_watch()
-                };
+                let store = with_watch(FaultyStore::new(store.clone()), watched);
                 Instance::over(store, &clock, |layer| {
                     layer.with_freshness(if watched {
                         std::time::Duration::ZERO
@@ -578,12 +573,7 @@ async fn suspend_and_resume_follow_the_table() {
 async fn a_session_that_has_expired_is_gone_for_whoever_kept_its_context() {
     let day = HOUR * 24;
     for watched in [true, false] {
-        let store = FaultyStore::new(MemoryStore::new());
-        let store = if watched {
-            store
-        } else {
-            store.without_watch()
-        };
+        let store = with_watch(FaultyStore::new(MemoryStore::new()), watched);
         // Nobody has cleaned up when it is suspended; the write finds what the first call has ended.
         for suspended in [true, false] {
             let instance = Instance::over(store.clone(), &ManualClock::new(), |layer| layer);
@@ -699,12 +689,7 @@ async fn a_write_of_another_layer_is_seen_at_the_next_request() {
     for watched in [true, false] {
         let (store, clock) = (MemoryStore::new(), ManualClock::new());
         let instance = || {
-            let store = FaultyStore::new(store.clone());
-            let store = if watched {
-                store
-            } else {
-                store.without_watch()
-            };
+            let store = with_watch(FaultyStore::new(store.clone()), watched);
             Instance::over(store, &clock, |layer| layer)
         };
         let (one, other) = (instance(), instance());

@@ -16,7 +16,7 @@ use tower_mcp_session::{
     Sessions, Timestamp,
 };
 
-use support::{Instance, MINUTE, delete, ping, shared};
+use support::{Instance, MINUTE, delete, ping, shared, with_watch};
 
 /// A session that nobody uses ends after so long.
 const IDLE_END: Duration = Duration::from_secs(24 * 3600);
@@ -67,12 +67,7 @@ impl Scene {
     async fn new(watched: bool) -> Self {
         let (memory, clock) = (MemoryStore::new(), ManualClock::new());
         let instances = [(); 2].map(|()| {
-            let store = shared(&memory);
-            let store = if watched {
-                store
-            } else {
-                store.without_watch()
-            };
+            let store = with_watch(shared(&memory), watched);
             Instance::over(store, &clock, |layer| layer)
         });
         let id = instances[0].open().await;

@@ -4,18 +4,13 @@ use tower_mcp_session::testing::{ManualClock, ScriptedService};
 use tower_mcp_session::{MemoryStore, Restore, SessionLayer};
 
 use crate::record::Scene;
-use crate::support::{HOUR, MINUTE, SECOND, delete, ping, shared};
+use crate::support::{HOUR, MINUTE, SECOND, delete, ping, shared, with_watch};
 
 /// Two instances, the first of which begins sessions.
 fn pair(watched: bool, mapped: bool) -> [Scene; 2] {
     let (memory, clock) = (MemoryStore::new(), ManualClock::new());
     [(); 2].map(|()| {
-        let store = shared(&memory);
-        let store = if watched {
-            store
-        } else {
-            store.without_watch()
-        };
+        let store = with_watch(shared(&memory), watched);
         let server = ScriptedService::new();
         let server = if mapped { server.minting_ids() } else { server };
         Scene::serving(server, store, &clock, |layer| layer)

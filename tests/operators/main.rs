@@ -23,7 +23,7 @@ use http_body_util::BodyExt;
 use tower_mcp_session::testing::{FaultyStore, ManualClock, ScriptedService};
 use tower_mcp_session::{MemoryStore, SessionId, SessionKey, SessionLayer};
 
-use support::{Answer, Instance, SECOND, get, shared};
+use support::{Answer, Instance, SECOND, get, shared, with_watch};
 
 /// The name that the store has for the session `id`.
 fn key(id: &str) -> SessionKey {
@@ -45,10 +45,7 @@ impl Pair {
     /// `watched` says whether an instance learns at once what another one has done.
     fn serving(server: impl Fn() -> ScriptedService, watched: bool) -> Self {
         let (memory, clock) = (MemoryStore::new(), ManualClock::new());
-        let stores = [(); 2].map(|()| match watched {
-            true => shared(&memory),
-            false => shared(&memory).without_watch(),
-        });
+        let stores = [(); 2].map(|()| with_watch(shared(&memory), watched));
         let instances =
             [0, 1].map(|n| Instance::serving(server(), stores[n].clone(), &clock, plain));
         Self {

@@ -5,7 +5,7 @@ use serde_json::json;
 use tower_mcp_session::testing::{Answer, FaultyStore, ManualClock, Operation};
 use tower_mcp_session::{MemoryStore, SessionLayer, SessionState};
 
-use crate::support::{HOUR, Instance, LIST, MINUTE, SECOND, delete, get, ping, post};
+use crate::support::{HOUR, Instance, LIST, MINUTE, SECOND, delete, get, ping, post, with_watch};
 
 fn ten_minutes(layer: SessionLayer) -> SessionLayer {
     layer.with_idle_timeout(MINUTE * 10)
@@ -14,12 +14,7 @@ fn ten_minutes(layer: SessionLayer) -> SessionLayer {
 #[tokio::test]
 async fn a_running_request_keeps_its_session() {
     for watched in [true, false] {
-        let store = FaultyStore::new(MemoryStore::new());
-        let store = if watched {
-            store
-        } else {
-            store.without_watch()
-        };
+        let store = with_watch(FaultyStore::new(MemoryStore::new()), watched);
         let instance = Instance::over(store, &ManualClock::new(), ten_minutes);
         let (id, context) = instance.open_context().await;
         instance.server.hold();
@@ -117,12 +112,7 @@ async fn what_another_layer_ends_or_suspends_ends_here_within_one_round() {
     for watched in [true, false] {
         for suspend in [true, false] {
             let (store, clock) = (MemoryStore::new(), ManualClock::new());
-            let faulty = FaultyStore::new(store.clone());
-            let faulty = if watched {
-                faulty
-            } else {
-                faulty.without_watch()
-            };
+            let faulty = with_watch(FaultyStore::new(store.clone()), watched);
             let one = Instance::over(faulty, &clock, |layer| layer);
             let other = Instance::over(store, &clock, |layer| layer);
             let (id, context) = one.open_context().await;

@@ -6,7 +6,9 @@ use tower_mcp_session::MemoryStore;
 use tower_mcp_session::store::StoreErrorKind;
 use tower_mcp_session::testing::{FaultyStore, ManualClock, Operation};
 
-use crate::support::{HOUR, Instance, MINUTE, SECOND, delete, initialize, ping, settle};
+use crate::support::{
+    HOUR, Instance, MINUTE, SECOND, delete, initialize, ping, settle, with_watch,
+};
 
 const ALL: [Operation; 6] = [
     Operation::Create,
@@ -20,12 +22,7 @@ const ALL: [Operation; 6] = [
 #[tokio::test(start_paused = true)]
 async fn no_call_of_the_store_is_waited_for_longer_than_its_limit() {
     for watched in [true, false] {
-        let store = FaultyStore::new(MemoryStore::new());
-        let store = if watched {
-            store
-        } else {
-            store.without_watch()
-        };
+        let store = with_watch(FaultyStore::new(MemoryStore::new()), watched);
         let clock = ManualClock::new();
         let instance = Instance::over(store.clone(), &clock, |layer| {
             layer.with_store_timeout(Duration::from_secs(7))

@@ -2,12 +2,13 @@
 //! 4: no update of a value is lost.
 
 use serde_json::json;
-use tower_mcp_session::testing::{Answer, ManualClock, Operation};
+use tower_mcp_session::testing::{Answer, FaultyStore, ManualClock, Operation};
 use tower_mcp_session::{MemoryStore, SessionStore};
 
 use crate::slow::Slow;
 use crate::support::{
-    HOUR, Instance, LIST, MINUTE, SECOND, delete, get, initialize, ping, post, read, settle, shared,
+    HOUR, Instance, LIST, MINUTE, SECOND, delete, get, initialize, ping, post, read, settle,
+    shared, with_watch,
 };
 
 #[tokio::test]
@@ -15,12 +16,7 @@ async fn after_a_delete_each_instance_answers_404_and_no_late_write_revives_the_
     for watched in [true, false] {
         let (store, clock) = (MemoryStore::new(), ManualClock::new());
         let instance = || {
-            let store = tower_mcp_session::testing::FaultyStore::new(store.clone());
-            let store = if watched {
-                store
-            } else {
-                store.without_watch()
-            };
+            let store = with_watch(FaultyStore::new(store.clone()), watched);
             Instance::over(store, &clock, |layer| layer)
         };
         let (one, other) = (instance(), instance());
@@ -43,12 +39,7 @@ async fn work_on_another_instance_ends_within_one_round_after_a_delete() {
     for watched in [true, false] {
         let (store, clock) = (MemoryStore::new(), ManualClock::new());
         let instance = || {
-            let store = tower_mcp_session::testing::FaultyStore::new(store.clone());
-            let store = if watched {
-                store
-            } else {
-                store.without_watch()
-            };
+            let store = with_watch(FaultyStore::new(store.clone()), watched);
             Instance::over(store, &clock, |layer| layer)
         };
         let (one, other) = (instance(), instance());

@@ -5,7 +5,7 @@ use tower_mcp_session::testing::{FaultyStore, ManualClock, Operation};
 use tower_mcp_session::{MemoryStore, Principal, SessionLayer};
 
 use crate::support::{
-    Body, Caller, HOUR, Instance, MINUTE, SECOND, by, delete, get, initialize, ping,
+    Body, Caller, HOUR, Instance, MINUTE, SECOND, by, delete, get, initialize, ping, with_watch,
 };
 
 fn each_verb(id: &str) -> [Request<Body>; 3] {
@@ -15,12 +15,7 @@ fn each_verb(id: &str) -> [Request<Body>; 3] {
 #[tokio::test]
 async fn a_foreign_request_changes_nothing_and_asks_nothing() {
     for watched in [true, false] {
-        let store = FaultyStore::new(MemoryStore::new());
-        let store = if watched {
-            store
-        } else {
-            store.without_watch()
-        };
+        let store = with_watch(FaultyStore::new(MemoryStore::new()), watched);
         let instance = Instance::over(store.clone(), &ManualClock::new(), |layer| layer);
         let owned = instance.open_as("alice").await;
         let owner = instance.context();

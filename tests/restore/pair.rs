@@ -59,12 +59,7 @@ impl Kind {
     }
 
     fn store(self, memory: &MemoryStore) -> Store {
-        let store = support::shared(memory);
-        if self.watched {
-            store
-        } else {
-            store.without_watch()
-        }
+        support::with_watch(support::shared(memory), self.watched)
     }
 
     pub(crate) fn pair(self) -> Pair {

@@ -16,7 +16,7 @@ use crate::model::{
 };
 use crate::recount::{Recount, compare_durations, count, numbers};
 use crate::support::{
-    Body, Instance, LIST, UNKNOWN, by, delete, id_of, initialize, post, read, shared,
+    Body, Instance, LIST, UNKNOWN, by, delete, id_of, initialize, post, read, shared, with_watch,
 };
 
 pub(crate) struct Scene {
@@ -52,10 +52,7 @@ fn of(owner: usize, request: Request<Body>) -> Request<Body> {
 impl Scene {
     pub(crate) fn new(watched: bool) -> Self {
         let (memory, clock) = (MemoryStore::new(), ManualClock::new());
-        let stores = [(); 2].map(|()| match watched {
-            true => shared(&memory),
-            false => shared(&memory).without_watch(),
-        });
+        let stores = [(); 2].map(|()| with_watch(shared(&memory), watched));
         let instances = stores
             .each_ref()
             .map(|store| Instance::over(store.clone(), &clock, options));

@@ -215,6 +215,18 @@ pub(crate) async fn settle() {
     }
 }
 
+/// `store`, which says of changes by itself if it is `watched`, and else must be asked.
+pub(crate) fn with_watch(
+    store: FaultyStore<MemoryStore>,
+    watched: bool,
+) -> FaultyStore<MemoryStore> {
+    if watched {
+        store
+    } else {
+        store.without_watch()
+    }
+}
+
 /// A memory store that says several instances share it.
 pub(crate) fn shared(store: &MemoryStore) -> FaultyStore<MemoryStore> {
     let mut able = store.capabilities();
